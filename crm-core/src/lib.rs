@@ -1,1 +1,22 @@
-//! Under construction.
+//! The rules of a CRM.
+// filled in below as the crate takes shape
+pub mod catalog;
+pub mod criteria;
+pub mod env;
+#[path = "format/mod.rs"]
+pub mod format;
+mod id;
+pub mod log;
+pub mod record;
+pub mod store;
+pub mod timeline;
+pub mod value;
+
+pub use env::{Env, FixedEnv, SystemEnv};
+pub use id::{RecordId, TenantId};
+
+#[doc(hidden)]
+pub mod __private {
+    pub use serde::{self, Deserialize, Serialize};
+    pub use uuid::Uuid;
+}

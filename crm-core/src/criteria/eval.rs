@@ -1,0 +1,153 @@
+//! The evaluator: one record, its linked records, one instant.
+
+use std::borrow::Cow;
+
+use uuid::Uuid;
+
+use crate::catalog::EntityDef;
+use crate::criteria::{Condition, Criteria, Filter, Leaf, Node, Path, Test};
+use crate::record::Record;
+use crate::value::{Instant, Value};
+
+/// Where linked records are found.
+pub trait Links {
+    /// The record, deleted or not.
+    fn follow(&self, def: &'static EntityDef, id: Uuid) -> Option<&Record>;
+}
+
+/// No linked records: every path through a link is missing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLinks;
+
+impl Links for NoLinks {
+    fn follow(&self, _: &'static EntityDef, _: Uuid) -> Option<&Record> {
+        None
+    }
+}
+
+impl Links for std::collections::BTreeMap<Uuid, Record> {
+    fn follow(&self, def: &'static EntityDef, id: Uuid) -> Option<&Record> {
+        self.get(&id).filter(|record| record.def == def)
+    }
+}
+
+/// The answer with the first instant at which it can be another without new data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the record meets the criteria now.
+    pub holds: bool,
+    /// Until just before this instant the answer stays the same; `None` for ever.
+    pub changes_at: Option<Instant>,
+}
+
+impl Path {
+    /// The stored value, through the links; null when a link is missing.
+    pub fn value<'a>(&self, record: &'a Record, links: &'a dyn Links) -> &'a Value {
+        match self.holder(record, links) {
+            None => &Value::Null,
+            Some(holder) => match (&holder.values[self.field], &self.custom) {
+                (Value::Custom(map), Some(key)) => map.get(key).unwrap_or(&Value::Null),
+                (_, Some(_)) => &Value::Null,
+                (value, None) => value,
+            },
+        }
+    }
+
+    /// The value that comparisons and sorts read: folded where the field is.
+    pub fn comparable<'a>(&self, record: &'a Record, links: &'a dyn Links) -> Cow<'a, Value> {
+        match (self.value(record, links), self.field_def().folded) {
+            (Value::Text(text), true) => Cow::Owned(Value::Text(crate::format::fold(text))),
+            (value, _) => Cow::Borrowed(value),
+        }
+    }
+
+    fn holder<'a>(&self, record: &'a Record, links: &'a dyn Links) -> Option<&'a Record> {
+        let mut at = record;
+        for (place, (_, field)) in self.links.iter().enumerate() {
+            let next = self.links.get(place + 1).map_or(self.def, |(def, _)| *def);
+            at = links.follow(next, at.values[*field].as_id()?)?;
+        }
+        Some(at)
+    }
+}
+
+impl Filter {
+    /// Whether the record meets the filter.
+    pub fn holds(&self, record: &Record, links: &dyn Links) -> bool {
+        match self {
+            Self::All(filters) => filters.iter().all(|filter| filter.holds(record, links)),
+            Self::Any(filters) => filters.iter().any(|filter| filter.holds(record, links)),
+            Self::Not(filter) => !filter.holds(record, links),
+            Self::Leaf(leaf) => leaf.holds(record, links),
+        }
+    }
+}
+
+impl Leaf {
+    /// Whether the record meets the condition.
+    pub fn holds(&self, record: &Record, links: &dyn Links) -> bool {
+        if self.path.field_def().folded && !matches!(self.test, Test::Exists) {
+            return self.test.passes(&self.path.comparable(record, links));
+        }
+        self.test.passes(self.path.value(record, links))
+    }
+}
+
+impl Test {
+    /// Whether a comparable value passes.
+    pub fn passes(&self, value: &Value) -> bool {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        if value.is_missing() {
+            return false;
+        }
+        match self {
+            Self::Exists => true,
+            Self::In(list) => list.iter().any(|item| value.compare(item) == Some(Equal)),
+            Self::Lt(bound) => value.compare(bound) == Some(Less),
+            Self::Le(bound) => matches!(value.compare(bound), Some(Less | Equal)),
+            Self::Gt(bound) => value.compare(bound) == Some(Greater),
+            Self::Ge(bound) => matches!(value.compare(bound), Some(Greater | Equal)),
+            Self::Contains(part) => match value {
+                Value::Text(text) => text.contains(part.as_str()),
+                Value::List(items) => items.iter().any(|item| item == part),
+                _ => false,
+            },
+            Self::StartsWith(part) => matches!(value, Value::Text(text) if text.starts_with(part.as_str())),
+        }
+    }
+}
+
+impl Criteria {
+    /// Whether the record meets the criteria at `now`, and until when that stays so if nothing is written.
+    pub fn judge(&self, record: &Record, links: &dyn Links, now: Instant) -> Verdict {
+        let holds = self.at(now).holds(record, links);
+        let mut next = self.root.next_change(record, links, now);
+        for _ in 0..64 {
+            match next {
+                Some(at) if self.at(at).holds(record, links) == holds => {
+                    next = self.root.next_change(record, links, at);
+                }
+                _ => break,
+            }
+        }
+        Verdict { holds, changes_at: next }
+    }
+}
+
+impl Node {
+    /// The first instant after `now` at which a condition below this node can have another answer.
+    fn next_change(&self, record: &Record, links: &dyn Links, now: Instant) -> Option<Instant> {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => {
+                nodes.iter().filter_map(|node| node.next_change(record, links, now)).min()
+            }
+            Self::Not(node) => node.next_change(record, links, now),
+            Self::Leaf { path, condition } => match condition {
+                Condition::Fixed(_) => None,
+                Condition::Before { moment, .. } | Condition::After { moment, .. } => {
+                    moment.next_change(now, path.value(record, links))
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The timeline: one entry for each thing that happened, in one total order, wherever it came from.
+
+mod entry;
+
+pub use entry::{Audience, Display, Entry, Visibility, direct_root, rows};
