@@ -32,7 +32,7 @@ impl MongoServer {
         let mut ask = std::process::Command::new(&mongod);
         ask.arg("--version");
         let version = output(ask)?.lines().next().unwrap_or_default().replace("db version v", "mongod ");
-        let server = Server::new("mongod", &place::root()?)?;
+        let server = Server::new("mongod", "KILL", &place::root()?)?;
         let (data, port) = (server.folder("data")?, server.lease.port.to_string());
         let own = [
             ("replSet", "rs0"),
@@ -98,9 +98,9 @@ impl MongoServer {
     }
 
     /// Starts it again with the same data on the same port, and waits till it is primary; when it still runs, it is
-    /// stopped first.
+    /// stopped first (SIGINT).
     pub fn restart(&self) -> Result<()> {
-        self.server.end()?;
+        self.server.end("INT")?;
         self.launch(|_| Ok(()))
     }
 
@@ -119,9 +119,9 @@ impl MongoServer {
         MongoProbe::connect(self.port())
     }
 
-    /// Stops it and removes its folder; dropping does the same silently.
+    /// Stops it (SIGKILL: its data is not kept) and removes its folder; dropping does the same silently.
     pub fn stop(self) -> Result<()> {
-        self.server.end()
+        self.server.discard()
     }
 }
 

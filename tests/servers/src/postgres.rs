@@ -34,7 +34,7 @@ impl PostgresServer {
         let mut ask = std::process::Command::new(bin.join("postgres"));
         ask.arg("--version");
         let version = output(ask)?.trim().to_owned();
-        let server = Server::new("postgres", &place::root()?)?;
+        let server = Server::new("postgres", "QUIT", &place::root()?)?;
         let data = server.folder("data")?;
         let init =
             ["-D", &data, "-U", POSTGRES_USER, "-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync"];
@@ -98,9 +98,10 @@ impl PostgresServer {
         self.server.kill_hard()
     }
 
-    /// Starts it again with the same data on the same port; when it still runs, it is stopped first.
+    /// Starts it again with the same data on the same port; when it still runs, it is stopped first
+    /// (SIGINT, which ends open sessions).
     pub fn restart(&self) -> Result<()> {
-        self.server.end()?;
+        self.server.end("INT")?;
         self.launch()
     }
 
@@ -119,8 +120,8 @@ impl PostgresServer {
         PostgresProbe::connect(self.port(), POSTGRES_USER, "postgres")
     }
 
-    /// Stops it (SIGINT, which ends open sessions) and removes its folder; dropping does the same silently.
+    /// Stops it (SIGQUIT: no last checkpoint, its data is not kept) and removes its folder; dropping does the same silently.
     pub fn stop(self) -> Result<()> {
-        self.server.end()
+        self.server.discard()
     }
 }

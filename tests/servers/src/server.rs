@@ -20,6 +20,8 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Server {
     what: &'static str,
+    /// The signal that ends the server soonest when its data is not needed any more.
+    discard: &'static str,
     child: Mutex<Option<Child>>,
     pub(crate) lease: PortLease,
     pub(crate) scratch: Scratch,
@@ -27,9 +29,9 @@ pub(crate) struct Server {
 
 impl Server {
     /// A server that does not run yet.
-    pub(crate) fn new(what: &'static str, root: &Path) -> Result<Self> {
+    pub(crate) fn new(what: &'static str, discard: &'static str, root: &Path) -> Result<Self> {
         let scratch = Scratch::create(root, what)?;
-        Ok(Self { what, child: Mutex::new(None), lease: PortLease::take(root)?, scratch })
+        Ok(Self { what, discard, child: Mutex::new(None), lease: PortLease::take(root)?, scratch })
     }
 
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
@@ -103,10 +105,10 @@ impl Server {
         killed
     }
 
-    /// Asks the server to end and kills what does not end in time.
-    pub(crate) fn end(&self) -> Result<()> {
+    /// Asks the server to end, with this signal, and kills what does not end in time.
+    pub(crate) fn end(&self, with: &str) -> Result<()> {
         if let Some(pid) = self.pid() {
-            signal("INT", &[pid])?;
+            signal(with, &[pid])?;
             self.resume()?;
             let end = Instant::now() + GRACE;
             while self.pid().is_some() && Instant::now() < end {
@@ -114,6 +116,11 @@ impl Server {
             }
         }
         self.kill_hard()
+    }
+
+    /// Ends the server, whose folder is about to be removed.
+    pub(crate) fn discard(&self) -> Result<()> {
+        self.end(self.discard)
     }
 
     /// Stops every process of the server where it stands.
@@ -140,7 +147,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.end();
+        let _ = self.discard();
         shm::remove_segment_of(&self.scratch.path.join("data"));
     }
 }

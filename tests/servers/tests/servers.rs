@@ -1,30 +1,51 @@
 //! Starts real servers, kills them, and looks for what they leave behind.
 
-use std::fs;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crm_test_servers::{
-    Document, Fault, Lose, MongoServer, Options, PostgresProbe, PostgresServer, Proxy, Reply, Value,
-    clean_stale,
+    Document, Fault, Lose, MongoServer, Options, PostgresProbe, PostgresServer, Proxy, Value, clean_stale,
 };
+use look::{folder_of, one, processes_in, segments_made_by, session};
 
-/// The folder in which a process works.
-fn folder_of(pid: u32) -> PathBuf {
-    let uses = fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
-    if uses.ends_with("data") { uses.parent().unwrap().to_owned() } else { uses }
-}
+#[cfg(test)]
+mod look {
+    //! What the tests look at.
 
-fn processes_in(folder: &Path) -> usize {
-    let works_there = |entry: &fs::DirEntry| {
-        fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder))
-    };
-    fs::read_dir("/proc").unwrap().flatten().filter(works_there).count()
-}
+    use std::fs;
+    use std::path::{Path, PathBuf};
 
-fn one(probe: &mut PostgresProbe, sql: &str) -> String {
-    probe.run(sql).unwrap().remove(0).remove(0).unwrap()
+    use crm_test_servers::{Document, MongoServer, PostgresProbe, Reply, Value};
+
+    /// The folder in which a process works.
+    pub(crate) fn folder_of(pid: u32) -> PathBuf {
+        let uses = fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
+        if uses.ends_with("data") { uses.parent().unwrap().to_owned() } else { uses }
+    }
+
+    pub(crate) fn processes_in(folder: &Path) -> usize {
+        let works_there = |entry: &fs::DirEntry| {
+            fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder))
+        };
+        fs::read_dir("/proc").unwrap().flatten().filter(works_there).count()
+    }
+
+    pub(crate) fn one(probe: &mut PostgresProbe, sql: &str) -> String {
+        probe.run(sql).unwrap().remove(0).remove(0).unwrap()
+    }
+
+    pub(crate) fn segments_made_by(pid: u32) -> usize {
+        let table = fs::read_to_string("/proc/sysvipc/shm").unwrap();
+        table.lines().filter(|line| line.split_whitespace().nth(4) == Some(&pid.to_string())).count()
+    }
+
+    /// A session id that the server made.
+    pub(crate) fn session(server: &MongoServer) -> Document {
+        let reply: Reply =
+            server.probe().unwrap().run("admin", Document::new().int("startSession", 1)).unwrap();
+        let Some(Value::Nested(id)) = reply.get("id") else { panic!("no session id") };
+        Document::from(id)
+    }
 }
 
 #[test]
@@ -69,11 +90,6 @@ fn a_killed_postgres_that_is_dropped_leaves_no_shared_memory() {
     server.kill_hard().unwrap();
     server.stop().unwrap();
     assert_eq!(segments_made_by(pid), 0);
-}
-
-fn segments_made_by(pid: u32) -> usize {
-    let table = fs::read_to_string("/proc/sysvipc/shm").unwrap();
-    table.lines().filter(|line| line.split_whitespace().nth(4) == Some(&pid.to_string())).count()
 }
 
 #[test]
@@ -122,13 +138,6 @@ fn mongod_offers_transactions_through_a_proxy_that_loses_the_commits_reply() {
     assert_eq!(proxy.fired(), 1);
     let count = server.probe().unwrap().run("test", Document::new().text("count", "kept")).unwrap();
     assert_eq!(count.get("n"), Some(Value::Int(1)), "the commit reached the server");
-}
-
-/// A session id that the server made.
-fn session(server: &MongoServer) -> Document {
-    let reply: Reply = server.probe().unwrap().run("admin", Document::new().int("startSession", 1)).unwrap();
-    let Some(Value::Nested(id)) = reply.get("id") else { panic!("no session id") };
-    Document::from(id)
 }
 
 #[test]
