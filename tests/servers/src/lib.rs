@@ -28,6 +28,7 @@
 //! unprivileged user can reach.
 
 mod error;
+mod fault;
 mod install;
 mod mongo;
 mod options;
@@ -43,13 +44,14 @@ mod urls;
 mod wire;
 
 pub use error::{Result, ServerError};
+pub use fault::{Fault, Lose};
 pub use install::Binaries;
 pub use mongo::MongoServer;
 pub use options::{Durability, Options};
 pub use place::clean_stale;
 pub use postgres::{POSTGRES_USER, PostgresServer};
 pub use process::kill_group;
-pub use proxy::{Fault, Lose, Proxy};
+pub use proxy::Proxy;
 pub use startup::PostgresProbe;
 pub use urls::{mongo_url, postgres_url};
 pub use wire::{Document, MongoProbe, Reply, Value};

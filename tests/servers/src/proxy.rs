@@ -7,54 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::error::{Doing, Result};
+use crate::fault::{Fault, Lose};
 use crate::urls::authority;
-
-/// What is lost on the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lose {
-    /// The request reaches the server, which acts on it; the client never learns.
-    Reply,
-    /// The request never reaches the server.
-    Request,
-}
-
-/// When the proxy strikes, and what it then does; both sides of the connection are closed after it.
-#[derive(Debug, Clone)]
-pub struct Fault {
-    /// Bytes that a request contains.
-    pub request: Vec<u8>,
-    /// Bytes that the reply contains to count as the reply to that request (others before it are swallowed too);
-    /// empty for any.
-    pub reply: Vec<u8>,
-    /// What is lost.
-    pub lose: Lose,
-    /// How many matching requests pass unharmed first.
-    pub skip: u32,
-    /// How often it strikes before it disarms itself.
-    pub times: u32,
-}
-
-impl Fault {
-    /// Strikes once at PostgreSQL's `COMMIT`.
-    pub fn postgres_commit(lose: Lose) -> Self {
-        Self { request: b"COMMIT".to_vec(), reply: b"COMMIT\0".to_vec(), lose, skip: 0, times: 1 }
-    }
-
-    /// Strikes once at MongoDB's `commitTransaction`.
-    pub fn mongo_commit(lose: Lose) -> Self {
-        Self { request: b"commitTransaction".to_vec(), reply: Vec::new(), lose, skip: 0, times: 1 }
-    }
-
-    /// Lets `skip` matching requests pass first.
-    pub fn after(self, skip: u32) -> Self {
-        Self { skip, ..self }
-    }
-
-    /// Strikes `times` times.
-    pub fn times(self, times: u32) -> Self {
-        Self { times, ..self }
-    }
-}
 
 #[derive(Debug, Default)]
 struct State {
@@ -65,15 +19,9 @@ struct State {
 }
 
 impl State {
-    /// Decides on a chunk of a client that contains the fault's request.
+    /// Decides on what a client sent.
     fn strike(&mut self, seen: &[u8]) -> Option<Fault> {
-        let fault = self.fault.as_mut().filter(|fault| contains(seen, &fault.request))?;
-        if fault.skip > 0 {
-            fault.skip -= 1;
-            return None;
-        }
-        fault.times = fault.times.saturating_sub(1);
-        let struck = fault.clone();
+        let struck = self.fault.as_mut()?.strike(seen)?;
         if struck.times == 0 {
             self.fault = None;
         }
@@ -165,10 +113,6 @@ fn close(stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
-    pattern.is_empty() || bytes.windows(pattern.len()).any(|window| window == pattern)
-}
-
 fn accept(listener: &TcpListener, host: &str, target_port: u16, state: &Arc<Mutex<State>>) {
     for client in listener.incoming() {
         let Ok(client) = client else { continue };
@@ -248,7 +192,7 @@ fn replies(mut server: &TcpStream, mut client: &TcpStream, pending: &Mutex<Optio
         let fault = pending.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(fault) = fault {
             swallowed.extend(&chunk[..size]);
-            if contains(&swallowed, &fault.reply) {
+            if fault.answered_by(&swallowed) {
                 return;
             }
         } else if client.write_all(&chunk[..size]).is_err() {
