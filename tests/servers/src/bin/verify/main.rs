@@ -63,8 +63,7 @@ fn verify(request: &Request) -> Result<(), String> {
     }
     let servers = step("servers", Servers::start)?;
     println!("{}", servers.describe());
-    let mut test = vec!["test", "--workspace", "--exclude", "crm-benches"];
-    test.extend(request.rest.iter().map(String::as_str));
+    let test = request.test_args();
     cargo(
         &mut watchdog,
         "tests",

@@ -10,7 +10,7 @@ unprivileged user on free ports, and are gone afterwards), all tests with their 
 
   --fast      only the servers and the tests
   --servers   only the servers, until Ctrl-C or Ctrl-D
-  -- ARGS     passed on to `cargo test`
+  -- ARGS     passed on to `cargo test`, such as `-- -p crm-core merge`
   --help      this
 
 CRM_POSTGRES_URL, CRM_MONGO_URL   use these servers instead of starting any
@@ -60,6 +60,19 @@ impl Request {
         }
         Ok(Self { mode, rest: Vec::new() })
     }
+
+    /// The arguments of cargo for the tests: of the whole workspace, unless the caller names packages (which cargo
+    /// would ignore beside `--workspace`).
+    pub(crate) fn test_args(&self) -> Vec<&str> {
+        let mut own = self.rest.iter().take_while(|arg| *arg != "--");
+        let names_packages = own.any(|arg| arg.starts_with("--package") || arg.starts_with("-p"));
+        let mut args = vec!["test"];
+        if !names_packages {
+            args.extend(["--workspace", "--exclude", "crm-benches"]);
+        }
+        args.extend(self.rest.iter().map(String::as_str));
+        args
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +89,15 @@ mod tests {
         assert_eq!(request.mode, Mode::Fast);
         assert_eq!(request.rest, ["-p", "crm-core", "--", "--help"]);
         assert_eq!(parse("").unwrap().mode, Mode::All);
+    }
+
+    #[test]
+    fn the_whole_workspace_is_tested_unless_packages_are_named() {
+        let args = |line: &str| parse(line).unwrap().test_args().join(" ");
+        assert_eq!(args("--fast"), "test --workspace --exclude crm-benches");
+        assert_eq!(args("-- -p crm-core merge"), "test -p crm-core merge");
+        assert_eq!(args("-- --package=crm-core"), "test --package=crm-core");
+        assert_eq!(args("-- name -- -p"), "test --workspace --exclude crm-benches name -- -p");
     }
 
     #[test]
