@@ -85,8 +85,9 @@ fn definition(input: &DeriveInput, of_entity: &EntityAttributes, fields: &[Field
     let mut declared = Vec::new();
     for field in fields {
         let Field { ident, ty, attributes } = field;
-        let written = quote!(#ty).to_string().replace(' ', "");
-        let holds_text = ["String", "Vec<", "Custom", "Json"].iter().any(|text| written.contains(text));
+        let written = quote!(#ty).to_string();
+        let holds_text =
+            written.split(|c: char| !c.is_alphanumeric()).any(|word| ["String", "Vec", "Custom", "Json"].contains(&word));
         if (attributes.sensitive || holds_text) && attributes.privacy.is_none() {
             return Err(Error::new_spanned(
                 ident,
@@ -115,9 +116,10 @@ fn definition(input: &DeriveInput, of_entity: &EntityAttributes, fields: &[Field
     let (root, parent) = (optional(&of_entity.root), optional(&of_entity.parent));
     let (append_only, shared) = (of_entity.append_only, of_entity.shared);
     let (uniques, indexes, checks) = (&of_entity.uniques, &of_entity.indexes, &of_entity.checks);
+    let entity = &input.ident;
     let entry = if of_entity.timeline {
         quote!(Some(|record| {
-            let entity = <Self as ::crm_core::catalog::Entity>::from_record(record).ok()?;
+            let entity = <#entity as ::crm_core::catalog::Entity>::from_record(record).ok()?;
             ::crm_core::timeline::TimelineSource::entry(&entity)
         }))
     } else {
@@ -125,7 +127,7 @@ fn definition(input: &DeriveInput, of_entity: &EntityAttributes, fields: &[Field
     };
     let validate = if of_entity.validate {
         quote!(Some(|record| {
-            <Self as ::crm_core::catalog::Entity>::from_record(record)
+            <#entity as ::crm_core::catalog::Entity>::from_record(record)
                 .map(|entity| ::crm_core::record::Validate::check(&entity))
                 .unwrap_or_default()
         }))

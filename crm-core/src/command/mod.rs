@@ -9,6 +9,7 @@ mod error;
 mod loaded;
 
 pub use changes::Changes;
+pub(crate) use changes::tag_token;
 pub use error::{Decline, Error, NoRefusal};
 pub use loaded::{Loaded, Need};
 
@@ -31,6 +32,13 @@ pub trait Command: Send + Sync {
 
     /// The input, for the digest of an idempotency key: the same key with another input is refused.
     fn input(&self) -> Json;
+
+    /// Whether the command, decided again, finds its way around a breach of this unique rule by others who were
+    /// faster (it demotes the new primary contact, it returns the record that is there). Of other rules a breach
+    /// is an answer: [`Error::NotUnique`].
+    fn resolves(&self, _rule: &str) -> bool {
+        false
+    }
 
     /// What must be loaded before it can decide, given what is loaded already. Asked until it wants nothing new.
     fn needs(&self, loaded: &Loaded) -> Vec<Need>;
