@@ -171,3 +171,6 @@ impl Tenant {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

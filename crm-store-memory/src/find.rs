@@ -215,3 +215,6 @@ impl Ord for Ranked<'_> {
         self.key.cmp(&other.key)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,3 +146,113 @@ fn present(value: &Value) -> Value {
 fn too_large() -> StoreError {
     StoreError::Refused { why: "a sum has more than 28 digits; narrow the filter".to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use crm_core::criteria::Filter;
+    use crm_core::store::{Answer, Read};
+
+    use super::*;
+    use crate::testing::*;
+
+    async fn groups(store: &crate::MemoryStore, query: GroupQuery) -> Vec<Group> {
+        match ask(store, Read::Group(query)).await.unwrap() {
+            Answer::Groups(groups) => groups,
+            other => panic!("groups expected, {other:?} found"),
+        }
+    }
+
+    fn all(by: &[&str], measures: Vec<Measure>) -> GroupQuery {
+        let by = by.iter().map(|name| path(&CUSTOMER, name)).collect();
+        GroupQuery { def: &CUSTOMER, filter: Filter::always(), by, measures, limit: 10 }
+    }
+
+    fn decimal(units: i64, scale: u32) -> Value {
+        Value::Decimal(Decimal::new(units, scale))
+    }
+
+    fn four(path: &Path) -> Vec<Measure> {
+        let (sum, min) = (Measure::Sum(path.clone()), Measure::Min(path.clone()));
+        vec![Measure::Count, sum, min, Measure::Max(path.clone())]
+    }
+
+    #[tokio::test]
+    async fn without_records_there_is_one_group_of_zeros_or_none() {
+        let store = store();
+        let zeros = vec![Value::Int(0), decimal(0, 0), Value::Null, Value::Null];
+        let found = groups(&store, all(&[], four(&path(&CUSTOMER, "balance")))).await;
+        assert_eq!(found, [Group { by: vec![], measures: zeros }]);
+        assert_eq!(groups(&store, all(&["status"], vec![Measure::Count])).await, []);
+    }
+
+    #[tokio::test]
+    async fn groups_stand_in_order_and_sums_are_exact() {
+        let store = store();
+        let balance = |n, status: &str, units| {
+            let values = [("status", txt(status)), ("balance", decimal(units, 2)), ("currency", txt("EUR"))];
+            customer(n, &values)
+        };
+        let rows =
+            [balance(1, "lost", 10), balance(2, "active", 20), balance(3, "lost", 5), customer(4, &[])];
+        put(&store, &rows).await;
+        let found = groups(&store, all(&["status"], four(&path(&CUSTOMER, "balance")))).await;
+        let group = |by, count, sum, min, max| Group {
+            by: vec![by],
+            measures: vec![Value::Int(count), sum, min, max],
+        };
+        assert_eq!(
+            found,
+            [
+                group(Value::Null, 1, decimal(0, 0), Value::Null, Value::Null),
+                group(txt("active"), 1, decimal(2, 1), decimal(20, 2), decimal(20, 2)),
+                group(txt("lost"), 2, decimal(15, 2), decimal(5, 2), decimal(10, 2)),
+            ]
+        );
+        let ints = groups(&store, all(&[], vec![Measure::Sum(path(&CUSTOMER, "version"))])).await;
+        assert_eq!(ints[0].measures, [decimal(4, 0)]);
+    }
+
+    #[tokio::test]
+    async fn groups_take_values_as_stored_and_through_links() {
+        let store = store();
+        put(&store, &[record(&USER, 9, &[("name", txt("Uma"))])]).await;
+        let owned = |n, name: &str| customer(n, &[("name", txt(name)), ("owner_id", Value::Id(id(9)))]);
+        put(&store, &[owned(1, "Same"), owned(2, "same")]).await;
+        assert_eq!(groups(&store, all(&["name"], vec![])).await.len(), 2);
+        let by_owner = groups(&store, all(&["owner_id.name"], vec![Measure::Count])).await;
+        assert_eq!(by_owner, [Group { by: vec![txt("Uma")], measures: vec![Value::Int(2)] }]);
+    }
+
+    #[tokio::test]
+    async fn more_groups_than_the_limit_are_refused() {
+        let store = store();
+        put(&store, &[customer(1, &[]), customer(2, &[])]).await;
+        let ask_for = |limit| ask(&store, Read::Group(GroupQuery { limit, ..all(&["name"], vec![]) }));
+        assert!(matches!(ask_for(1).await, Err(StoreError::Refused { .. })));
+        assert!(ask_for(2).await.is_ok());
+    }
+
+    #[test]
+    fn sums_never_round() {
+        let mut sum = ExactSum::default();
+        let parts = [
+            "79228162514264337593543950335",
+            "-79228162514264337593543950335",
+            "0.0000000000000000000000000001",
+        ];
+        for part in parts {
+            sum.add(part.parse().unwrap()).unwrap();
+        }
+        assert_eq!(sum.finish(), Ok("0.0000000000000000000000000001".parse().unwrap()));
+        let mut sum = ExactSum::default();
+        for part in ["79228162514264337593543950335", "0.1"] {
+            sum.add(part.parse().unwrap()).unwrap();
+        }
+        assert!(sum.finish().is_err());
+        let mut sum = ExactSum::default();
+        for part in ["0.7", "0.7", "-2"] {
+            sum.add(part.parse().unwrap()).unwrap();
+        }
+        assert_eq!(sum.finish(), Ok(Decimal::new(-6, 1)));
+    }
+}

@@ -37,6 +37,8 @@ mod shape;
 mod store;
 mod table;
 mod tenant;
+#[cfg(test)]
+mod testing;
 mod timeline;
 
 pub use store::MemoryStore;
