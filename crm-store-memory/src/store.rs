@@ -266,3 +266,6 @@ const POISONED: &str = "a call panicked while it held the store's lock; build a 
 fn poisoned() -> StoreError {
     StoreError::NotReady { why: POISONED.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -236,3 +236,6 @@ impl Ord for Head<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
