@@ -1,9 +1,10 @@
 //! The rules of a CRM.
 // filled in below as the crate takes shape
+extern crate self as crm_core;
+
 pub mod catalog;
 pub mod criteria;
 pub mod env;
-#[path = "format/mod.rs"]
 pub mod format;
 mod id;
 pub mod log;
@@ -12,6 +13,7 @@ pub mod store;
 pub mod timeline;
 pub mod value;
 
+pub use crm_core_derive::Entity;
 pub use env::{Env, FixedEnv, SystemEnv};
 pub use id::{RecordId, TenantId};
 

@@ -8,4 +8,5 @@ mod row;
 mod seal;
 
 pub use row::{Actor, ActorKind, Body, Event, LogRow, Op, Origin, Private, commitment};
+pub(crate) use row::{commitment_to_json, hex};
 pub use seal::{ChainBreak, GENESIS, seal, verify};

@@ -109,6 +109,12 @@ pub struct Entry {
     pub display: Display,
 }
 
+/// An entity that appears in the timeline.
+pub trait TimelineSource {
+    /// What it shows, as a pure function of itself; `None` when this one shows nothing.
+    fn entry(&self) -> Option<Entry>;
+}
+
 impl Entry {
     /// An internal entry, seen by all, at one anchor.
     pub fn new(at: Instant, anchor: (&'static str, Uuid), title: impl Into<String>, icon: &str) -> Self {

@@ -2,4 +2,4 @@
 
 mod entry;
 
-pub use entry::{Audience, Display, Entry, Visibility, direct_root, rows};
+pub use entry::{Audience, Display, Entry, TimelineSource, Visibility, direct_root, rows};

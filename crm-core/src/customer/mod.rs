@@ -1,0 +1,11 @@
+//! Customers: the person or organization that everything else belongs to (SPEC CM-01, CM-04).
+
+mod commands;
+mod entity;
+mod external_id;
+mod service;
+
+pub use commands::{CreateCustomer, CustomerRefusal, DeleteCustomer, Expect, RestoreCustomer, UpdateCustomer};
+pub use entity::{Customer, CustomerId, CustomerSource, CustomerStatus, CustomerType, MAX_HIERARCHY_DEPTH};
+pub use external_id::{ExternalId, ExternalIdId, ExternalKey};
+pub use service::Customers;
