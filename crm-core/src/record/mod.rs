@@ -1,5 +1,11 @@
 //! A record: the values of one entity as stores keep them.
 
+mod clean;
+mod field_value;
+
+pub use clean::{custom_name, day_in_range, instant_in_range};
+pub use field_value::{Custom, FieldValue, read_field};
+
 use uuid::Uuid;
 
 use crate::catalog::{EntityDef, system};
@@ -128,21 +134,8 @@ pub struct Unreadable {
     pub why: String,
 }
 
-/// Days that every store keeps: years 1 to 9999.
-pub fn day_in_range(day: chrono::NaiveDate) -> bool {
-    (1..=9999).contains(&chrono::Datelike::year(&day))
-}
-
-/// Instants that every store keeps: years 1 to 9999 in UTC.
-pub fn instant_in_range(at: Instant) -> bool {
-    day_in_range(at.date_naive())
-}
-
-/// Checks the name of a custom field.
-pub fn custom_name(name: &str) -> Result<(), &'static str> {
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
-    if name.is_empty() || name.chars().count() > 64 || !name.chars().all(plain) || name.trim() != name {
-        return Err("a custom field's name is 1 to 64 letters, digits, _, - or inner spaces, without $ and .");
-    }
-    Ok(())
+/// Rules over several fields of an entity; the catalog runs them before anything is stored.
+pub trait Validate {
+    /// What is wrong, field by field; empty when all is well.
+    fn check(&self) -> Vec<FieldError>;
 }

@@ -1,0 +1,9 @@
+//! Invoices with their lines (SPEC TL-06, TL-08).
+
+mod commands;
+mod entity;
+mod service;
+
+pub use commands::{InvoiceRefusal, NewInvoice, RecordInvoices, UpdateInvoice};
+pub use entity::{Invoice, InvoiceId, InvoiceLine, InvoiceLineId, InvoiceStatus};
+pub use service::{Invoices, InvoiceWithLines};
