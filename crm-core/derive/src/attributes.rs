@@ -62,7 +62,8 @@ impl EntityAttributes {
             }
             "index" => {
                 let Rule { name, fields, .. } = Rule::read(meta)?;
-                self.indexes.push(quote!(::crm_core::catalog::IndexDef { name: #name, fields: &[#(#fields),*] }));
+                self.indexes
+                    .push(quote!(::crm_core::catalog::IndexDef { name: #name, fields: &[#(#fields),*] }));
             }
             "check" => meta.parse_nested_meta(|check| {
                 let kind = check.path.get_ident().map(ToString::to_string).unwrap_or_default();
@@ -124,7 +125,8 @@ impl FieldAttributes {
         let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
         let kind = quote!(::crm_core::catalog::Kind);
         let format = quote!(::crm_core::catalog::Format);
-        let text = |max: usize, variant: TokenStream| quote!(#kind::Text { max: #max, format: #format::#variant });
+        let text =
+            |max: usize, variant: TokenStream| quote!(#kind::Text { max: #max, format: #format::#variant });
         let mut sensitive = true;
         let found = match name.as_str() {
             "line" => {

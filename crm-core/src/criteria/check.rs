@@ -78,7 +78,9 @@ impl Scope<'_> {
             "exists" => match value {
                 None | Some(Json::Bool(true)) => Ok(leaf(Test::Exists)),
                 Some(Json::Bool(false)) => Ok(not(leaf(Test::Exists))),
-                Some(other) => Err(("value", format!("{} found; exists takes true or false", kind_of(other)))),
+                Some(other) => {
+                    Err(("value", format!("{} found; exists takes true or false", kind_of(other))))
+                }
             },
             "eq" => self.equal(&path, one()?, zone),
             "ne" => self.equal(&path, one()?, zone).map(not),
@@ -93,7 +95,9 @@ impl Scope<'_> {
                 let mut fixed = Vec::new();
                 for item in items {
                     match self.equal(&path, item, zone)? {
-                        Node::Leaf { condition: Condition::Fixed(Test::In(values)), .. } => fixed.extend(values),
+                        Node::Leaf { condition: Condition::Fixed(Test::In(values)), .. } => {
+                            fixed.extend(values)
+                        }
                         node => nodes.push(node),
                     }
                 }
@@ -182,7 +186,10 @@ impl Scope<'_> {
         let kind = field.field_type();
         let is_text = matches!(field.kind, Kind::Text { .. }) || kind == FieldType::Custom;
         if !is_text && !(kind == FieldType::List && operator == "contains") {
-            return Err(("operator", format!("{operator} needs text, and {} is {}", field.name, name_of(field))));
+            return Err((
+                "operator",
+                format!("{operator} needs text, and {} is {}", field.name, name_of(field)),
+            ));
         }
         let Json::String(text) = json else {
             return Err(("value", format!("{} found; {operator} takes text", kind_of(json))));
@@ -204,12 +211,15 @@ enum Literal {
 fn literal(path: &Path, json: &Json, zone: Tz) -> Result<Literal, Refusal> {
     let field = path.field_def();
     let value = |value| Ok(Literal::Value(value));
-    let wrong = |expected: &str| Err(("value", format!("{} found; {} is {expected}", kind_of(json), field.name)));
+    let wrong =
+        |expected: &str| Err(("value", format!("{} found; {} is {expected}", kind_of(json), field.name)));
     match (&field.kind, json) {
         (_, Json::Null) => Err(("value", "null equals nothing; use exists".to_owned())),
         (Kind::Bool, Json::Bool(b)) => value(Value::Bool(*b)),
         (Kind::Bool, _) => wrong("true or false"),
-        (Kind::Int { .. } | Kind::Decimal { .. }, Json::Number(_) | Json::String(_)) => value(Value::Decimal(decimal(json)?)),
+        (Kind::Int { .. } | Kind::Decimal { .. }, Json::Number(_) | Json::String(_)) => {
+            value(Value::Decimal(decimal(json)?))
+        }
         (Kind::Int { .. } | Kind::Decimal { .. }, _) => wrong("a number"),
         (Kind::Enum { codes, .. }, Json::String(code)) => {
             if codes.contains(&code.as_str()) {
@@ -226,10 +236,12 @@ fn literal(path: &Path, json: &Json, zone: Tz) -> Result<Literal, Refusal> {
         (Kind::Instant | Kind::Date, Json::String(text)) => moment_or_fixed(field, text, zone),
         (Kind::Instant, _) => wrong("an instant such as \"2024-03-01T12:00:00Z\" or \"now-90d\""),
         (Kind::Date, _) => wrong("a day such as \"2024-03-01\" or \"today-90d\""),
-        (Kind::Id | Kind::Link { .. } | Kind::AnyLink { .. }, Json::String(text)) => match Uuid::parse_str(text) {
-            Ok(id) => value(Value::Id(id)),
-            Err(_) => wrong("an id such as \"01890a5d-ac96-774b-bcce-b302099a8057\""),
-        },
+        (Kind::Id | Kind::Link { .. } | Kind::AnyLink { .. }, Json::String(text)) => {
+            match Uuid::parse_str(text) {
+                Ok(id) => value(Value::Id(id)),
+                Err(_) => wrong("an id such as \"01890a5d-ac96-774b-bcce-b302099a8057\""),
+            }
+        }
         (Kind::Id | Kind::Link { .. } | Kind::AnyLink { .. }, _) => wrong("an id"),
         (Kind::Custom, Json::Bool(b)) => value(Value::Bool(*b)),
         (Kind::Custom, Json::Number(_)) => value(Value::Decimal(decimal(json)?)),
@@ -271,7 +283,9 @@ fn decimal(json: &Json) -> Result<Decimal, Refusal> {
     };
     let parsed = text.parse::<Decimal>().or_else(|_| Decimal::from_scientific(&text));
     match parsed {
-        Ok(number) if number.abs() < Decimal::from(10_i64.pow(15)) && number.scale() <= 12 => Ok(number.normalize()),
+        Ok(number) if number.abs() < Decimal::from(10_i64.pow(15)) && number.scale() <= 12 => {
+            Ok(number.normalize())
+        }
         _ => Err(("value", "expected a number below 10^15 with at most 12 decimals".to_owned())),
     }
 }

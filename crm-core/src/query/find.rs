@@ -136,7 +136,10 @@ impl Find {
             Some(text) => search_tokens(text, region),
         };
         if self.text.is_some() && tokens.is_empty() && token_prefix.is_none() {
-            return Err(refuse("text", "has no word in it; search for at least one letter or digit".to_owned()));
+            return Err(refuse(
+                "text",
+                "has no word in it; search for at least one letter or digit".to_owned(),
+            ));
         }
         let question = question_digest(&json!({
             "entity": def.name,
@@ -150,8 +153,9 @@ impl Find {
         }));
         if let Some(cursor) = &self.cursor {
             let place = keys.verify(tenant, &question, cursor)?;
-            let seek = seek(def, &order, &place)
-                .ok_or_else(|| refuse("cursor", "is from another version; ask for the first page".to_owned()))?;
+            let seek = seek(def, &order, &place).ok_or_else(|| {
+                refuse("cursor", "is from another version; ask for the first page".to_owned())
+            })?;
             filter = filter.and(seek);
         }
         filter = filter.and(Filter::live(scope.catalog, def)).and(visible_filter(def, viewer));
@@ -201,7 +205,9 @@ fn search_tokens(text: &str, region: Option<Country>) -> (Vec<String>, Option<St
     let mut tokens = format::tokens(&words.join(" "));
     let prefix = last.and_then(|word| {
         let mut of_word = format::tokens(word);
-        if of_word.len() == 1 { of_word.pop() } else {
+        if of_word.len() == 1 {
+            of_word.pop()
+        } else {
             tokens.append(&mut of_word);
             None
         }
@@ -228,7 +234,9 @@ fn seek(def: &'static EntityDef, order: &[Order], place: &Json) -> Option<Filter
             (Direction::Ascending, Some(value)) => leaf(Test::Gt(value.clone())),
             (Direction::Descending, None) => Filter::Any(Vec::new()),
             (Direction::Descending, Some(value)) if required => leaf(Test::Lt(value.clone())),
-            (Direction::Descending, Some(value)) => Filter::Any(vec![leaf(Test::Lt(value.clone())), missing.clone()]),
+            (Direction::Descending, Some(value)) => {
+                Filter::Any(vec![leaf(Test::Lt(value.clone())), missing.clone()])
+            }
         };
         if alternatives.is_empty() {
             bound = match (order.direction, &value) {
