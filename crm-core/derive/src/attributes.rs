@@ -203,13 +203,18 @@ impl FieldAttributes {
 fn strings(meta: &ParseNestedMeta<'_>) -> Result<Vec<LitStr>> {
     let content;
     parenthesized!(content in meta.input);
-    Ok(content.parse_terminated(|input| input.parse::<LitStr>(), syn::Token![,])?.into_iter().collect())
+    Ok(content
+        .parse_terminated(syn::parse::ParseBuffer::parse::<LitStr>, syn::Token![,])?
+        .into_iter()
+        .collect())
 }
 
 fn numbers<const N: usize>(meta: &ParseNestedMeta<'_>) -> Result<[LitInt; N]> {
     let content;
     parenthesized!(content in meta.input);
-    let list: Vec<LitInt> =
-        content.parse_terminated(|input| input.parse::<LitInt>(), syn::Token![,])?.into_iter().collect();
+    let list: Vec<LitInt> = content
+        .parse_terminated(syn::parse::ParseBuffer::parse::<LitInt>, syn::Token![,])?
+        .into_iter()
+        .collect();
     list.try_into().map_err(|_| meta.error(format!("expected {N} number(s)")))
 }

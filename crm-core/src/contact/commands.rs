@@ -140,11 +140,11 @@ impl Command for UpdateContact<'_> {
         self.expect.check("contact", self.id.0, before.meta.version)?;
         let mut after = before.clone();
         (self.change)(&mut after);
-        if after.phone != before.phone {
+        if after.phone == before.phone {
+            after.phone_e164.clone_from(&before.phone_e164);
+        } else {
             let region = loaded.settings(changes.context().tenant)?.region;
             after.phone_e164 = after.phone.as_deref().and_then(|phone| normal_phone(phone, region));
-        } else {
-            after.phone_e164.clone_from(&before.phone_e164);
         }
         if after.is_primary && !before.is_primary {
             demote(before.customer_id, Some(self.id), loaded, changes)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value as Json, json};
 
 use crate::catalog::{Catalog, EntityDef, FieldType};
-use crate::criteria::check::{CriteriaError, Scope};
+use crate::criteria::check::{CriteriaError, Scope, condition};
 use crate::criteria::{Filter, Leaf, Moment, Path, Test};
 use crate::value::Instant;
 
@@ -211,7 +211,7 @@ impl Scope<'_> {
             Some(_) => crate::format::zone(text("zone")?)
                 .map_err(|error| CriteriaError { at: place("zone"), why: error.to_string() })?,
         };
-        self.condition(path, text("operator")?, map.get("value"), zone)
+        condition(&path, text("operator")?, map.get("value"), zone)
             .map_err(|(key, why)| CriteriaError { at: place(key), why })
     }
 }

@@ -136,30 +136,30 @@ impl Moment {
         let order = |at: Instant| self.value(at, is_day).compare(value);
         match order(now)? {
             std::cmp::Ordering::Greater => None,
-            std::cmp::Ordering::Equal => self.first(now, |at| order(at) == Some(std::cmp::Ordering::Greater)),
-            std::cmp::Ordering::Less => self.first(now, |at| order(at) != Some(std::cmp::Ordering::Less)),
+            std::cmp::Ordering::Equal => first(now, |at| order(at) == Some(std::cmp::Ordering::Greater)),
+            std::cmp::Ordering::Less => first(now, |at| order(at) != Some(std::cmp::Ordering::Less)),
         }
     }
+}
 
-    /// The first instant after `now` where `holds`, which once true stays true. Bisection over milliseconds:
-    /// the moment only moves forward, so the answer is exact for every unit and zone.
-    fn first(&self, now: Instant, holds: impl Fn(Instant) -> bool) -> Option<Instant> {
-        let at = |ms: i64| now.checked_add_signed(Duration::milliseconds(ms));
-        let (mut low, mut high) = (0_i64, 1_i64);
-        let limit = 2 * YEARS * 366 * 86_400_000;
-        while !holds(at(high)?) {
-            low = high;
-            high *= 2;
-            if high > limit {
-                return None;
-            }
+/// The first instant after `now` where `holds`, which once true stays true. Bisection over milliseconds:
+/// a moment only moves forward, so the answer is exact for every unit and zone.
+fn first(now: Instant, holds: impl Fn(Instant) -> bool) -> Option<Instant> {
+    let at = |ms: i64| now.checked_add_signed(Duration::milliseconds(ms));
+    let (mut low, mut high) = (0_i64, 1_i64);
+    let limit = 2 * YEARS * 366 * 86_400_000;
+    while !holds(at(high)?) {
+        low = high;
+        high *= 2;
+        if high > limit {
+            return None;
         }
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if holds(at(middle)?) { high = middle } else { low = middle }
-        }
-        at(high)
     }
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if holds(at(middle)?) { high = middle } else { low = middle }
+    }
+    at(high)
 }
 
 impl fmt::Display for Moment {

@@ -56,18 +56,15 @@ impl Crm {
             if changes.is_empty() && digest.is_none() {
                 return Ok(Done { value, written, repeated: false });
             }
-            let claim = match &digest {
-                None => None,
-                Some(digest) => Some(KeyClaim {
-                    command: command.name(),
-                    key: ctx.key.clone().unwrap_or_default(),
-                    record: KeyRecord {
-                        digest: digest.clone(),
-                        result: serde_json::to_string(&written).unwrap_or_default(),
-                        at: truncate(self.env().now()),
-                    },
-                }),
-            };
+            let claim = digest.as_ref().map(|digest| KeyClaim {
+                command: command.name(),
+                key: ctx.key.clone().unwrap_or_default(),
+                record: KeyRecord {
+                    digest: digest.clone(),
+                    result: serde_json::to_string(&written).unwrap_or_default(),
+                    at: truncate(self.env().now()),
+                },
+            });
             let set = changes.finish(claim)?;
             loop {
                 match store.commit(&set).await {

@@ -211,10 +211,10 @@ impl Command for UpdateCustomer<'_> {
         self.expect.check("customer", self.id.0, before.meta.version)?;
         let mut after = before.clone();
         (self.change)(&mut after);
-        if after.phone != before.phone {
-            after.normalise(loaded.settings(changes.context().tenant)?.region);
-        } else {
+        if after.phone == before.phone {
             after.phone_e164.clone_from(&before.phone_e164);
+        } else {
+            after.normalise(loaded.settings(changes.context().tenant)?.region);
         }
         if let Some(owner) = after.owner_id.filter(|owner| before.owner_id != Some(*owner)) {
             check_owner(owner.0, loaded, changes)?;

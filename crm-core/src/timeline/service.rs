@@ -160,7 +160,7 @@ impl<'a> Timelines<'a> {
         Ok(page)
     }
 
-    fn prepare(&self, ctx: &Context, request: &TimelineRequest) -> Result<Asked, CriteriaError> {
+    fn prepare(self, ctx: &Context, request: &TimelineRequest) -> Result<Asked, CriteriaError> {
         let refuse = |at: &str, why: String| CriteriaError { at: at.to_owned(), why };
         if request.limit == 0 || request.limit > LARGEST_PAGE {
             return Err(refuse("limit", format!("is {}; accepted are 1 to {LARGEST_PAGE}", request.limit)));
