@@ -1,21 +1,73 @@
-//! The rules of a CRM.
-// filled in below as the crate takes shape
+//! The rules of a CRM as pure functions over a catalog of entities, and the contract of the stores that keep them.
+//!
+//! A service embeds a [`Crm`] over one of the stores (`crm-store-memory`, `crm-store-postgres`, `crm-store-mongo`, or
+//! its own, see [`store`]) and gets the same answers on each. Whoever wants only the rules calls them without a store
+//! and without a runtime: see [`command`].
+//!
+//! Where to find what:
+//!
+//! - [`catalog`]: every entity declared once; `#[derive(Entity)]` adds the embedder's own.
+//! - [`customer`], [`contact`], [`interaction`], [`invoice`], [`directory`], [`tenant`]: the entities with their rules.
+//! - [`criteria`]: the language that filters records and will define segments.
+//! - [`timeline`]: one truthful timeline over everything.
+//! - [`log`]: audit trail, event feed and history in one.
+//! - [`sweep`]: bulk work in pieces.
+//! - [`store`]: the contract between the rules and a store.
+
 extern crate self as crm_core;
 
 pub mod catalog;
+pub mod command;
+pub mod contact;
+pub mod context;
 pub mod criteria;
+mod crm;
+mod cursor;
+pub mod customer;
+pub mod directory;
 pub mod env;
 pub mod format;
 mod id;
+pub mod interaction;
+pub mod invoice;
 pub mod log;
+pub mod policy;
+pub mod query;
 pub mod record;
 pub mod store;
+pub mod sweep;
+pub mod tenant;
 pub mod timeline;
 pub mod value;
 
-pub use crm_core_derive::Entity;
+pub use catalog::Entity;
+pub use command::Error;
+pub use context::Context;
+pub use crm::{BuildError, Crm, CrmBuilder, Done};
+pub use customer::Expect;
 pub use env::{Env, FixedEnv, SystemEnv};
 pub use id::{RecordId, TenantId};
+pub use query::{Find, Page, Totals};
+
+/// Starts a catalog with all entities of this library; the embedder adds its own.
+pub fn standard_catalog() -> catalog::CatalogBuilder {
+    catalog::Catalog::builder()
+        .with::<contact::Contact>()
+        .with::<contact::ContactRole>()
+        .with::<customer::Customer>()
+        .with::<customer::ExternalId>()
+        .with::<directory::User>()
+        .with::<interaction::Interaction>()
+        .with::<invoice::Invoice>()
+        .with::<invoice::InvoiceLine>()
+        .with::<sweep::Sweep>()
+        .with::<tenant::Settings>()
+}
+
+/// The entities of this library.
+pub(crate) fn standard_entities() -> Vec<&'static catalog::EntityDef> {
+    standard_catalog().into_entities()
+}
 
 #[doc(hidden)]
 pub mod __private {

@@ -51,6 +51,14 @@ impl<'a> Changes<'a> {
         }
     }
 
+    /// Moves the instant of the command to that of the last change of any of these records, if a clock elsewhere is
+    /// ahead of ours: time never runs backward within a record.
+    pub fn not_before(&mut self, loaded: &crate::command::Loaded) {
+        for record in loaded.records() {
+            self.at = self.at.max(record.meta().updated_at);
+        }
+    }
+
     /// The instant of the command: now, and never before the last change of a record that it changes.
     pub fn now(&self) -> Instant {
         self.at
@@ -122,7 +130,7 @@ impl<'a> Changes<'a> {
     /// Marks a record as deleted.
     pub fn delete_record(&mut self, before: &Record) -> Record {
         let mut after = before.clone();
-        self.not_before(before);
+        self.at = self.at.max(before.meta().updated_at);
         after.values[system::DELETED_AT] = Value::Instant(self.at);
         self.step(before, after, Op::Delete)
     }
@@ -136,7 +144,7 @@ impl<'a> Changes<'a> {
 
     /// Removes a record for good, with what its log rows hold of values.
     pub fn purge_record(&mut self, record: &Record) {
-        self.not_before(record);
+        self.at = self.at.max(record.meta().updated_at);
         self.erase_log.push((record.def, record.id()));
         self.push(Write::Purge(record.clone()), Op::Purge);
     }
@@ -227,7 +235,7 @@ impl<'a> Changes<'a> {
     }
 
     fn step(&mut self, before: &Record, mut after: Record, op: Op) -> Record {
-        self.not_before(before);
+        self.at = self.at.max(before.meta().updated_at);
         let meta = Meta {
             version: before.version() + 1,
             created_at: before.meta().created_at,
@@ -256,10 +264,6 @@ impl<'a> Changes<'a> {
         self.writes.push((write, op, Vec::new()));
     }
 
-    fn not_before(&mut self, record: &Record) {
-        self.at = self.at.max(record.meta().updated_at);
-    }
-
     /// Gives every written record the same instant, which a later change may have moved.
     fn stamp(&self, write: &mut Write) {
         let at = Value::Instant(self.at);
@@ -280,7 +284,8 @@ impl<'a> Changes<'a> {
         let mut seen = BTreeSet::new();
         self.guards.retain(|guard| {
             let (def, id) = guard.target();
-            !written.contains(&(def.name, id)) && seen.insert((def.name, id, matches!(guard, Guard::Live { .. })))
+            !written.contains(&(def.name, id))
+                && seen.insert((def.name, id, matches!(guard, Guard::Live { .. })))
         });
     }
 
@@ -299,7 +304,8 @@ impl<'a> Changes<'a> {
         if let Some(known) = self.roots.get(&next) {
             return *known;
         }
-        let above = self.writes.iter().map(|(write, ..)| write.record()).find(|record| record.id() == next)?;
+        let above =
+            self.writes.iter().map(|(write, ..)| write.record()).find(|record| record.id() == next)?;
         self.root_of(above)
     }
 

@@ -91,3 +91,11 @@ impl Loaded {
         self.records.values().flatten()
     }
 }
+
+impl Loaded {
+    /// The tenant's settings; the facade loads them for every command. Defaults when none are stored.
+    pub fn settings(&self, tenant: crate::id::TenantId) -> Result<crate::tenant::Settings, Unreadable> {
+        let stored = self.live(crate::tenant::SettingsId(tenant.0))?;
+        Ok(stored.unwrap_or_else(|| crate::tenant::Settings::of(tenant)))
+    }
+}

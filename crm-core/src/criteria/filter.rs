@@ -113,6 +113,12 @@ impl Filter {
         }
     }
 
+    /// Only records that are not deleted themselves.
+    pub fn undeleted(def: &'static EntityDef) -> Self {
+        let deleted = Self::leaf(Path::system(def, crate::catalog::system::DELETED_AT), Test::Exists);
+        Self::Not(Box::new(deleted))
+    }
+
     /// Only live records, of live customers: what every ordinary read asks.
     pub fn live(catalog: &Catalog, def: &'static EntityDef) -> Self {
         use crate::catalog::system::DELETED_AT;

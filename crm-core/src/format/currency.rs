@@ -18,6 +18,9 @@ const LIMIT: i64 = 1_000_000_000_000_000;
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
+    /// The US dollar.
+    pub const USD: Self = Self(iso_currency::Currency::USD);
+
     /// Reads an ISO 4217 code in any case.
     ///
     /// # Errors

@@ -139,3 +139,41 @@ impl TimelineSource for Invoice {
         Some(entry)
     }
 }
+
+impl Invoice {
+    /// An issued invoice of nothing, to be filled in with struct update syntax.
+    pub fn issued(customer: CustomerId, number: impl Into<String>, at: Instant, currency: Currency) -> Self {
+        Self { customer_id: customer, number: number.into(), issued_at: at, currency, ..Self::sample() }
+    }
+
+    pub(crate) fn sample() -> Self {
+        Self {
+            id: InvoiceId(uuid::Uuid::nil()),
+            meta: Meta::default(),
+            customer_id: CustomerId(uuid::Uuid::nil()),
+            number: String::new(),
+            status: InvoiceStatus::Issued,
+            issued_at: Instant::UNIX_EPOCH,
+            due_on: None,
+            currency: Currency::USD,
+            total: Decimal::ZERO,
+            amount_paid: Decimal::ZERO,
+        }
+    }
+}
+
+impl InvoiceLine {
+    /// A line of an invoice that is about to be recorded.
+    pub fn new(description: impl Into<String>, quantity: Decimal, unit_price: Decimal) -> Self {
+        Self {
+            id: InvoiceLineId(uuid::Uuid::nil()),
+            meta: Meta::default(),
+            invoice_id: InvoiceId(uuid::Uuid::nil()),
+            position: 1,
+            description: description.into(),
+            quantity,
+            unit_price,
+            amount: Decimal::ZERO,
+        }
+    }
+}

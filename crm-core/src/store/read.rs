@@ -1,7 +1,5 @@
 //! Everything that can be asked of a store.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use crate::catalog::EntityDef;
@@ -77,6 +75,8 @@ pub enum Read {
         /// At most [`MAX_LIMIT`].
         limit: usize,
     },
+    /// The number of the last sealed log row, 0 for none. Answered by [`Answer::Position`].
+    LogHead,
     /// How far a named consumer has come. Answered by [`Answer::Position`].
     Position {
         /// The consumer's name.
@@ -97,7 +97,7 @@ pub enum Answer {
     Key(Option<KeyRecord>),
     /// To [`Read::History`] and [`Read::Log`].
     Log(Vec<LogRow>),
-    /// To [`Read::Position`]: the last acknowledged number, 0 for a consumer that is not known.
+    /// To [`Read::LogHead`] and [`Read::Position`]: the last acknowledged number, 0 for a consumer that is not known.
     Position(i64),
 }
 
@@ -135,6 +135,13 @@ pub struct Query {
     pub order: Vec<Order>,
     /// How many at most, up to [`MAX_LIMIT`].
     pub limit: usize,
+}
+
+impl Query {
+    /// A query without tokens or sort.
+    pub fn new(def: &'static EntityDef, filter: Filter, limit: usize) -> Self {
+        Self { def, filter, tokens: Vec::new(), token_prefix: None, order: Vec::new(), limit }
+    }
 }
 
 /// What is computed for each group.
@@ -317,9 +324,4 @@ impl TimelineFilter {
             && self.until.is_none_or(|until| row.at <= until)
             && self.pinned.is_none_or(|pinned| row.pinned == pinned)
     }
-}
-
-/// Finds records in the answers of one read, by id.
-pub fn by_id(records: Vec<Record>) -> BTreeMap<Uuid, Record> {
-    records.into_iter().map(|record| (record.id(), record)).collect()
 }

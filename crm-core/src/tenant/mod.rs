@@ -48,7 +48,7 @@ impl Settings {
             id: SettingsId(tenant.0),
             meta: Meta::default(),
             zone: "UTC".to_owned(),
-            currency: Currency::usd(),
+            currency: Currency::USD,
             region: None,
             backdated_after_days: 30,
             options: Json::Object(serde_json::Map::new()),

@@ -9,58 +9,27 @@ use crate::record::Record;
 use crate::store::TimelineRow;
 use crate::value::Instant;
 
-/// Who of the tenant's own people sees an entry (SPEC IT-02).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Visibility {
-    /// Everyone.
-    #[default]
-    All,
-    /// The actor's team.
-    Team,
-    /// The actor.
-    Private,
-}
-
-/// Whether the customer sees an entry, in a portal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Audience {
-    /// The tenant's own people only.
-    #[default]
-    Internal,
-    /// The customer too.
-    External,
-}
-
-impl Visibility {
-    /// The name that stores and JSON use.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Team => "team",
-            Self::Private => "private",
-        }
-    }
-
-    /// The visibility of this name.
-    pub fn parse(code: &str) -> Option<Self> {
-        [Self::All, Self::Team, Self::Private].into_iter().find(|v| v.code() == code)
+crate::codes! {
+    /// Who of the tenant's own people sees an entry (SPEC IT-02).
+    pub enum Visibility {
+        /// Everyone.
+        #[default]
+        All = "all",
+        /// The actor's team.
+        Team = "team",
+        /// The actor.
+        Private = "private",
     }
 }
 
-impl Audience {
-    /// The name that stores and JSON use.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Internal => "internal",
-            Self::External => "external",
-        }
-    }
-
-    /// The audience of this name.
-    pub fn parse(code: &str) -> Option<Self> {
-        [Self::Internal, Self::External].into_iter().find(|a| a.code() == code)
+crate::codes! {
+    /// Whether the customer sees an entry, in a portal.
+    pub enum Audience {
+        /// The tenant's own people only.
+        #[default]
+        Internal = "internal",
+        /// The customer too.
+        External = "external",
     }
 }
 

@@ -1,0 +1,151 @@
+//! Reading records.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::Entity;
+use crate::command::Error;
+use crate::context::Context;
+use crate::criteria::{Filter, Path, Scope, Test};
+use crate::crm::Crm;
+use crate::id::RecordId;
+use crate::policy::Action;
+use crate::query::{self, Find, Page, Totals};
+use crate::record::Record;
+use crate::store::{Answer, Group, GroupQuery, MAX_LIMIT, Read, StoreError};
+use crate::tenant::Settings;
+use crate::value::{Value, truncate};
+
+impl Crm {
+    /// Asks the store; for queries that the facade does not offer. Checks nothing but the tenant.
+    pub async fn read(&self, ctx: &Context, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
+        let started = self.env().ticks();
+        let answers = self.inner.store.read(ctx.tenant, reads).await;
+        self.warn_if_slow("read", started);
+        answers
+    }
+
+    /// The live record of an entity of this library or the embedder's own, of a live customer, that the actor may
+    /// see.
+    #[tracing::instrument(level = "debug", name = "crm.get", skip_all, fields(entity = E::def().name))]
+    pub async fn get<E: Entity>(&self, ctx: &Context, id: E::Id) -> Result<E, Error> {
+        let missing = || Error::NotFound { entity: E::def().name, id: id.uuid() };
+        self.get_many(ctx, &[id]).await?.pop().ok_or_else(missing)
+    }
+
+    /// The live records with these ids, in their order; those that are not there are left out. At most 10,000.
+    pub async fn get_many<E: Entity>(&self, ctx: &Context, ids: &[E::Id]) -> Result<Vec<E>, Error> {
+        let def = E::def();
+        self.allow(ctx, Action::Read, def.name)?;
+        let ids: Vec<Value> = ids.iter().map(|id| Value::Id(id.uuid())).collect();
+        let by_id = Filter::leaf(Path::system(def, crate::catalog::system::ID), Test::In(ids.clone()));
+        let filter = by_id
+            .and(Filter::live(self.inner.store.catalog(), def))
+            .and(query::visible_filter(def, &ctx.viewer()));
+        let query = crate::store::Query::new(def, filter, ids.len().clamp(1, MAX_LIMIT));
+        let records = records(self.read(ctx, &[Read::Find(query)]).await?.pop())?;
+        let mut found: BTreeMap<_, _> = records.into_iter().map(|record| (record.id(), record)).collect();
+        let ordered = ids.iter().filter_map(|id| found.remove(&id.as_id()?));
+        Ok(ordered.map(|record| E::from_record(&record)).collect::<Result<_, _>>()?)
+    }
+
+    /// A page of the records of an entity of this library or the embedder's own: live ones, of live customers, that
+    /// the actor may see.
+    #[tracing::instrument(level = "debug", name = "crm.find", skip_all, fields(entity = E::def().name))]
+    pub async fn find<E: Entity>(&self, ctx: &Context, find: &Find) -> Result<Page<E>, Error> {
+        let def = E::def();
+        self.allow(ctx, Action::Read, def.name)?;
+        let settings = self.settings_for(ctx, find).await?;
+        let catalog = self.inner.store.catalog();
+        let scope = Scope::new(catalog, settings.tz());
+        let now = truncate(self.env().now());
+        let prepared =
+            find.prepare(def, &scope, settings.region, now, &ctx.viewer(), ctx.tenant, self.cursors())?;
+        let mut found = records(self.read(ctx, &[Read::Find(prepared.query.clone())]).await?.pop())?;
+        let more = found.len() > prepared.limit;
+        found.truncate(prepared.limit);
+        let next = match found.last() {
+            Some(last) if more => {
+                let links = self.links_of(ctx, last, &prepared.query.order).await?;
+                Some(prepared.cursor_after(last, &links, ctx.tenant, self.cursors()))
+            }
+            _ => None,
+        };
+        Ok(Page { items: found.iter().map(E::from_record).collect::<Result<_, _>>()?, next })
+    }
+
+    /// Counts and sums over the live records of an entity, by group.
+    pub async fn totals<E: Entity>(&self, ctx: &Context, totals: &Totals) -> Result<Vec<Group>, Error> {
+        let def = E::def();
+        self.allow(ctx, Action::Read, def.name)?;
+        let settings = self.settings_of(ctx).await?;
+        let catalog = self.inner.store.catalog();
+        let scope = Scope::new(catalog, settings.tz());
+        let mut query: GroupQuery = totals.prepare(def, &scope, truncate(self.env().now()))?;
+        query.filter = query.filter.and(query::visible_filter(def, &ctx.viewer()));
+        match self.read(ctx, &[Read::Group(query)]).await?.pop() {
+            Some(Answer::Groups(groups)) => Ok(groups),
+            _ => Err(wrong_answer().into()),
+        }
+    }
+
+    pub(crate) async fn settings_of(&self, ctx: &Context) -> Result<Settings, Error> {
+        let read = Read::Get { def: Settings::def(), ids: vec![ctx.tenant.0] };
+        let stored = records(self.read(ctx, &[read]).await?.pop())?;
+        Ok(match stored.first() {
+            Some(record) => Settings::from_record(record)?,
+            None => Settings::of(ctx.tenant),
+        })
+    }
+
+    /// The settings where a question depends on the zone or region; the defaults, without asking, where not.
+    async fn settings_for(&self, ctx: &Context, find: &Find) -> Result<Settings, Error> {
+        if find.depends_on_settings() { self.settings_of(ctx).await } else { Ok(Settings::of(ctx.tenant)) }
+    }
+
+    pub(crate) fn allow(&self, ctx: &Context, action: Action, entity: &'static str) -> Result<(), Error> {
+        if self.inner.policy.allows(ctx, action, entity) {
+            return Ok(());
+        }
+        Err(Error::Forbidden { action: action.code(), entity })
+    }
+
+    /// The records that a sort follows links to, from one record.
+    async fn links_of(
+        &self,
+        ctx: &Context,
+        record: &Record,
+        order: &[crate::store::Order],
+    ) -> Result<BTreeMap<uuid::Uuid, Record>, Error> {
+        let mut links: BTreeMap<uuid::Uuid, Record> = BTreeMap::new();
+        for path in order.iter().map(|order| &order.path) {
+            let mut at = record.clone();
+            for (place, (_, field)) in path.links.iter().enumerate() {
+                let Some(id) = at.values[*field].as_id() else { break };
+                let def = path.links.get(place + 1).map_or(path.def, |(def, _)| *def);
+                if let Some(known) = links.get(&id) {
+                    at = known.clone();
+                    continue;
+                }
+                let Some(next) =
+                    records(self.read(ctx, &[Read::Get { def, ids: vec![id] }]).await?.pop())?.pop()
+                else {
+                    break;
+                };
+                links.insert(id, next.clone());
+                at = next;
+            }
+        }
+        Ok(links)
+    }
+}
+
+fn records(answer: Option<Answer>) -> Result<Vec<Record>, StoreError> {
+    match answer {
+        Some(Answer::Records(records)) => Ok(records),
+        _ => Err(wrong_answer()),
+    }
+}
+
+fn wrong_answer() -> StoreError {
+    StoreError::Corrupt { what: "an answer of another kind than was asked for".to_owned() }
+}

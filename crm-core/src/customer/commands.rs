@@ -1,0 +1,444 @@
+//! What can be done with customers, as pure decisions.
+
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::catalog::Entity;
+use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
+use crate::customer::{Customer, CustomerId, ExternalId, ExternalKey, MAX_HIERARCHY_DEPTH};
+use crate::directory::User;
+use crate::policy::Action;
+use crate::record::FieldError;
+
+/// Why a customer is not created, changed, deleted or restored.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CustomerRefusal {
+    /// The parent is the customer itself or stands below it.
+    #[error("{parent} stands below {customer}, so it cannot stand above it; move {parent} elsewhere first")]
+    Cycle {
+        /// The customer that was to be moved.
+        customer: CustomerId,
+        /// The parent that was asked for.
+        parent: CustomerId,
+    },
+    /// The hierarchy would be too deep.
+    #[error("the hierarchy would be more than {MAX_HIERARCHY_DEPTH} deep")]
+    TooDeep,
+    /// The owner is not an active user of the tenant.
+    #[error("the owner {0} is not an active user; choose an active one, or add the user to the directory")]
+    Owner(Uuid),
+    /// The parent is not a live customer of the tenant.
+    #[error("the parent {0} is not a customer, or is deleted")]
+    Parent(CustomerId),
+    /// Another customer has this external id.
+    #[error("{system} {value} is the id of customer {holder} already")]
+    ExternalIdTaken {
+        /// The other system.
+        system: String,
+        /// The id there.
+        value: String,
+        /// Who has it.
+        holder: CustomerId,
+    },
+    /// The customer is not deleted, so there is nothing to restore.
+    #[error("customer {0} is not deleted")]
+    NotDeleted(CustomerId),
+}
+
+impl Refusal for CustomerRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Cycle { .. } => "customer_cycle",
+            Self::TooDeep => "customer_too_deep",
+            Self::Owner(_) => "customer_owner",
+            Self::Parent(_) => "customer_parent",
+            Self::ExternalIdTaken { .. } => "external_id_taken",
+            Self::NotDeleted(_) => "not_deleted",
+        }
+    }
+}
+
+/// Which version a change applies to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expect {
+    /// Whatever is stored: decided again if others were faster.
+    #[default]
+    Any,
+    /// This version, or the change is refused.
+    Version(i64),
+}
+
+impl Expect {
+    /// Declines when another version is stored.
+    pub(crate) fn check<R>(self, entity: &'static str, id: Uuid, found: i64) -> Result<(), Decline<R>> {
+        match self {
+            Self::Version(expected) if expected != found => {
+                Err(Decline::Version { entity, id, expected, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn to_json(self) -> Json {
+        match self {
+            Self::Any => Json::Null,
+            Self::Version(version) => json!(version),
+        }
+    }
+}
+
+type Decision<T> = Result<T, Decline<CustomerRefusal>>;
+
+/// Creates customers with their external ids, all or none; each starts as a prospect unless stated otherwise, owned
+/// by the acting user if the directory knows them and nobody else is named.
+#[derive(Clone, Debug)]
+pub struct CreateCustomer {
+    /// The customers with the ids other systems know them by. Each writes one record and one for each id.
+    pub customers: Vec<(Customer, Vec<ExternalKey>)>,
+    /// The acting user, the default owner.
+    pub acting: Option<Uuid>,
+}
+
+impl Command for CreateCustomer {
+    type Output = Vec<Customer>;
+    type Refusal = CustomerRefusal;
+
+    fn name(&self) -> &'static str {
+        "customers.create"
+    }
+
+    fn permission(&self) -> (Action, &'static str) {
+        (Action::Write, "customer")
+    }
+
+    fn input(&self) -> Json {
+        self.customers.iter().map(|(customer, keys)| json!([input_of(customer), keys])).collect()
+    }
+
+    fn needs(&self, loaded: &Loaded) -> Vec<Need> {
+        let customers = self.customers.iter().map(|(customer, _)| customer);
+        let owners = customers.clone().filter_map(|c| c.owner_id.map(|id| id.0)).chain(self.acting).collect();
+        let parents = customers.filter_map(|c| c.parent_id);
+        let mut needs = vec![Need::Records(User::def(), owners)];
+        needs.extend(parents.map(|id| Need::Ancestors(format!("above {id}"), Customer::def(), id.0)));
+        let keys = self.customers.iter().flat_map(|(_, keys)| keys);
+        needs.extend(external_needs(keys, loaded));
+        needs
+    }
+
+    fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
+        let region = loaded.settings(changes.context().tenant)?.region;
+        let mut created = Vec::with_capacity(self.customers.len());
+        for (place, (given, keys)) in self.customers.iter().enumerate() {
+            let mut customer = given.clone();
+            customer.normalise(region);
+            customer.created_by = self.acting.map(crate::directory::UserId);
+            customer.erased_at = None;
+            match (customer.owner_id, self.acting) {
+                (Some(owner), _) => check_owner(owner.0, loaded, changes)?,
+                (None, Some(acting)) if active_user(acting, loaded)? => {
+                    customer.owner_id = Some(crate::directory::UserId(acting));
+                    changes.guard_live(User::def(), acting);
+                }
+                _ => {}
+            }
+            if let Some(parent) = customer.parent_id {
+                check_parent(None, parent, loaded, changes)?;
+            }
+            let customer =
+                changes.insert(&customer).map_err(|errors| at_place(errors, place, self.customers.len()))?;
+            changes.event("customer.created", json!({ "customer_id": customer.id, "type": customer.r#type }));
+            for key in keys {
+                take_external_id(key, customer.id, loaded, changes)?;
+            }
+            created.push(customer);
+        }
+        Ok(created)
+    }
+
+    fn recall(&self, loaded: &Loaded, written: &[(String, Uuid, i64)]) -> Option<Self::Output> {
+        let ids = written.iter().filter(|(entity, ..)| entity == "customer");
+        ids.map(|(_, id, _)| loaded.get(CustomerId(*id)).ok().flatten()).collect()
+    }
+}
+
+/// Changes one customer by a function over it.
+pub struct UpdateCustomer<'f> {
+    /// The customer.
+    pub id: CustomerId,
+    /// Which version it applies to.
+    pub expect: Expect,
+    /// What changes. Called again when others were faster.
+    pub change: &'f (dyn Fn(&mut Customer) + Send + Sync),
+}
+
+impl Command for UpdateCustomer<'_> {
+    type Output = Customer;
+    type Refusal = CustomerRefusal;
+
+    fn name(&self) -> &'static str {
+        "customers.update"
+    }
+
+    fn permission(&self) -> (Action, &'static str) {
+        (Action::Write, "customer")
+    }
+
+    fn input(&self) -> Json {
+        let mut sample = Customer::default();
+        (self.change)(&mut sample);
+        json!([self.id, self.expect.to_json(), input_of(&sample)])
+    }
+
+    fn needs(&self, loaded: &Loaded) -> Vec<Need> {
+        let mut needs = vec![Need::Records(Customer::def(), vec![self.id.0])];
+        if let Ok(Some(mut customer)) = loaded.live::<Customer>(self.id) {
+            let before = customer.clone();
+            (self.change)(&mut customer);
+            if let Some(owner) = customer.owner_id.filter(|owner| before.owner_id != Some(*owner)) {
+                needs.push(Need::Records(User::def(), vec![owner.0]));
+            }
+            if let Some(parent) = customer.parent_id.filter(|parent| before.parent_id != Some(*parent)) {
+                needs.push(Need::Ancestors(format!("above {parent}"), Customer::def(), parent.0));
+            }
+        }
+        needs
+    }
+
+    fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
+        let before = live_customer(self.id, loaded)?;
+        self.expect.check("customer", self.id.0, before.meta.version)?;
+        let mut after = before.clone();
+        (self.change)(&mut after);
+        if after.phone == before.phone {
+            after.phone_e164.clone_from(&before.phone_e164);
+        } else {
+            after.normalise(loaded.settings(changes.context().tenant)?.region);
+        }
+        if let Some(owner) = after.owner_id.filter(|owner| before.owner_id != Some(*owner)) {
+            check_owner(owner.0, loaded, changes)?;
+        }
+        if let Some(parent) = after.parent_id.filter(|parent| before.parent_id != Some(*parent)) {
+            check_parent(Some(self.id), parent, loaded, changes)?;
+        }
+        let after = changes.update(&before, &after)?;
+        if after.meta.version != before.meta.version {
+            changes.event("customer.updated", json!({ "customer_id": after.id }));
+        }
+        if after.owner_id != before.owner_id {
+            changes.event(
+                "customer.owner_changed",
+                json!({ "customer_id": after.id, "from": before.owner_id, "to": after.owner_id }),
+            );
+        }
+        Ok(after)
+    }
+
+    fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {
+        loaded.get(self.id).ok().flatten()
+    }
+}
+
+/// Deletes a customer; everything read through it is hidden with it, and comes back with it.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteCustomer {
+    /// The customer.
+    pub id: CustomerId,
+    /// Which version it applies to.
+    pub expect: Expect,
+}
+
+impl Command for DeleteCustomer {
+    type Output = Customer;
+    type Refusal = CustomerRefusal;
+
+    fn name(&self) -> &'static str {
+        "customers.delete"
+    }
+
+    fn permission(&self) -> (Action, &'static str) {
+        (Action::Delete, "customer")
+    }
+
+    fn input(&self) -> Json {
+        json!([self.id, self.expect.to_json()])
+    }
+
+    fn needs(&self, _: &Loaded) -> Vec<Need> {
+        vec![Need::Records(Customer::def(), vec![self.id.0])]
+    }
+
+    fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
+        let before = live_customer(self.id, loaded)?;
+        self.expect.check("customer", self.id.0, before.meta.version)?;
+        let after = changes.delete_record(&before.to_record());
+        changes.event("customer.deleted", json!({ "customer_id": self.id }));
+        Ok(Customer::from_record(&after)?)
+    }
+
+    fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {
+        loaded.get(self.id).ok().flatten()
+    }
+}
+
+/// Takes a customer back from deletion.
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreCustomer {
+    /// The customer.
+    pub id: CustomerId,
+}
+
+impl Command for RestoreCustomer {
+    type Output = Customer;
+    type Refusal = CustomerRefusal;
+
+    fn name(&self) -> &'static str {
+        "customers.restore"
+    }
+
+    fn permission(&self) -> (Action, &'static str) {
+        (Action::Delete, "customer")
+    }
+
+    fn input(&self) -> Json {
+        json!([self.id])
+    }
+
+    fn needs(&self, _: &Loaded) -> Vec<Need> {
+        vec![Need::Records(Customer::def(), vec![self.id.0])]
+    }
+
+    fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
+        let before =
+            loaded.record(Customer::def(), self.id.0).ok_or(Decline::NotFound("customer", self.id.0))?;
+        if before.is_live() {
+            return Err(Decline::Refused(CustomerRefusal::NotDeleted(self.id)));
+        }
+        let after = changes.restore_record(before);
+        changes.event("customer.restored", json!({ "customer_id": self.id }));
+        Ok(Customer::from_record(&after)?)
+    }
+
+    fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {
+        loaded.get(self.id).ok().flatten()
+    }
+}
+
+/// The customer, if it is live.
+pub(crate) fn live_customer<R>(id: CustomerId, loaded: &Loaded) -> Result<Customer, Decline<R>> {
+    loaded.live(id)?.ok_or(Decline::NotFound("customer", id.0))
+}
+
+/// The input of a command that carries an entity: its values without version and instants.
+pub(crate) fn input_of<E: Entity>(entity: &E) -> Json {
+    let record = entity.to_record();
+    record.def.own_fields().map(|(place, _)| record.values[place].to_json()).collect()
+}
+
+/// Points errors of one of many inputs at its place.
+pub(crate) fn at_place(mut errors: Vec<FieldError>, place: usize, of: usize) -> Vec<FieldError> {
+    if of > 1 {
+        for error in &mut errors {
+            error.field = format!("[{place}].{}", error.field);
+        }
+    }
+    errors
+}
+
+/// What must be loaded to know who has these external ids.
+pub(crate) fn external_needs<'k>(keys: impl Iterator<Item = &'k ExternalKey>, loaded: &Loaded) -> Vec<Need> {
+    let mut by_system = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for key in keys {
+        let key = key.cleaned();
+        by_system.entry(key.system).or_default().push(key.value);
+    }
+    let mut needs = Vec::new();
+    for (system, values) in by_system {
+        let name = format!("external {system}");
+        let holders =
+            loaded.list(&name).iter().filter(|row| row.get("record_type").as_text() == Some("customer"));
+        needs.push(Need::Records(
+            Customer::def(),
+            holders.filter_map(|row| row.get("record_id").as_id()).collect(),
+        ));
+        if let Some(query) = crate::query::external_ids(&system, values) {
+            needs.push(Need::Find(name, Box::new(query)));
+        }
+    }
+    needs
+}
+
+/// Gives a customer an external id. One that a deleted record has is free.
+fn take_external_id(
+    key: &ExternalKey,
+    customer: CustomerId,
+    loaded: &Loaded,
+    changes: &mut Changes<'_>,
+) -> Decision<()> {
+    let key = key.cleaned();
+    let row = ExternalId {
+        id: changes.new_id(),
+        meta: crate::record::Meta::default(),
+        system: key.system.clone(),
+        value: key.value.clone(),
+        record_type: "customer".to_owned(),
+        record_id: customer.0,
+    };
+    let held = loaded.all::<ExternalId>(&format!("external {}", key.system))?;
+    match held.into_iter().find(|held| held.value == key.value) {
+        None => changes.insert(&row)?,
+        Some(held) => {
+            let holder = CustomerId(held.record_id);
+            if held.record_type != "customer"
+                || loaded.live(holder)?.is_some_and(|c: Customer| c.id != customer)
+            {
+                let ExternalKey { system, value } = key;
+                return Err(Decline::Refused(CustomerRefusal::ExternalIdTaken { system, value, holder }));
+            }
+            if let Some(record) = loaded.record(Customer::def(), holder.0) {
+                changes.guard_version(record);
+            }
+            changes.update(&held, &ExternalId { id: held.id, meta: held.meta.clone(), ..row })?
+        }
+    };
+    Ok(())
+}
+
+fn active_user(id: Uuid, loaded: &Loaded) -> Result<bool, crate::record::Unreadable> {
+    Ok(loaded.live::<User>(crate::directory::UserId(id))?.is_some_and(|user| user.is_active))
+}
+
+fn check_owner(id: Uuid, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<()> {
+    if !active_user(id, loaded)? {
+        return Err(Decline::Refused(CustomerRefusal::Owner(id)));
+    }
+    changes.guard_live(User::def(), id);
+    Ok(())
+}
+
+/// Refuses a parent that is not there, stands below the customer, or is too deep; guards everyone above, so that no
+/// other change can close a circle at the same time.
+fn check_parent(
+    customer: Option<CustomerId>,
+    parent: CustomerId,
+    loaded: &Loaded,
+    changes: &mut Changes<'_>,
+) -> Decision<()> {
+    let above = loaded.list(&format!("above {parent}"));
+    if !above.first().is_some_and(|record| record.id() == parent.0 && record.is_live()) {
+        return Err(Decline::Refused(CustomerRefusal::Parent(parent)));
+    }
+    if let Some(customer) = customer
+        && above.iter().any(|record| record.id() == customer.0)
+    {
+        return Err(Decline::Refused(CustomerRefusal::Cycle { customer, parent }));
+    }
+    if above.len() >= MAX_HIERARCHY_DEPTH {
+        return Err(Decline::Refused(CustomerRefusal::TooDeep));
+    }
+    for record in above {
+        changes.guard_version(record);
+    }
+    Ok(())
+}
