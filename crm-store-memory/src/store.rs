@@ -15,6 +15,7 @@ use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreE
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::find::After;
 use crate::schema::Schema;
@@ -124,33 +125,61 @@ impl MemoryStore {
         out
     }
 
-    fn next_chunk(
+    /// Reads the next part of a scan, and moves the position behind it; nothing when there is no more.
+    fn next_part(
         &self,
         tenant: TenantId,
         query: &Query,
-        after: Option<&After>,
-    ) -> Result<Chunk, StoreError> {
+        at: &mut Position,
+    ) -> Result<Vec<Record>, StoreError> {
         self.look(tenant, |state| {
-            // Where each part of the stream looks at all records again, parts are larger.
-            let size = if state.is_walk(query, WALKED_CHUNK) { WALKED_CHUNK } else { SORTED_CHUNK };
-            let records = state.find(query, size, after);
-            let after = records.last().map(|last| After::record(state, &query.order, last));
-            let is_last = records.len() < size;
-            Chunk { records: records.into_iter().cloned().collect(), after: after.filter(|_| !is_last) }
+            while !at.is_last || !at.listed.is_empty() {
+                if at.listed.is_empty() && state.is_walk(query, PART) {
+                    let found = state.find(query, PART, at.after.as_ref());
+                    at.move_behind(state, query, &found, PART);
+                    return found.into_iter().cloned().collect();
+                }
+                if at.listed.is_empty() {
+                    // Each look at all records lists the places of many, so that there are few such looks.
+                    let found = state.find(query, LISTED, at.after.as_ref());
+                    at.listed = found.iter().map(|record| (record.id(), record.version())).collect();
+                    at.move_behind(state, query, &found, LISTED);
+                }
+                let listed = at.listed.drain(..PART.min(at.listed.len()));
+                let records: Vec<Record> =
+                    listed.filter_map(|(id, version)| state.unchanged(query, id, version)).cloned().collect();
+                if !records.is_empty() {
+                    return records;
+                }
+            }
+            Vec::new()
         })
     }
 }
 
-/// A part of a scan, and where the next begins, if there is one.
-struct Chunk {
-    records: VecDeque<Record>,
+/// How far a scan has come.
+#[derive(Default)]
+struct Position {
     after: Option<After>,
+    /// Records that come next, at the versions that have their places here.
+    listed: VecDeque<(Uuid, i64)>,
+    /// Whether nothing comes after those.
+    is_last: bool,
 }
 
-/// How many records a scan holds at once where the order is that of an index.
-const WALKED_CHUNK: usize = 512;
-/// How many it holds where it must look at all records for each part.
-const SORTED_CHUNK: usize = 8_192;
+impl Position {
+    fn move_behind(&mut self, state: &Tenant, query: &Query, found: &[&Record], wanted: usize) {
+        self.is_last = found.len() < wanted;
+        if let Some(last) = found.last() {
+            self.after = Some(After::record(state, &query.order, last));
+        }
+    }
+}
+
+/// How many records a scan holds at once. Tests take many parts.
+const PART: usize = if cfg!(test) { 4 } else { 512 };
+/// How many ids it holds where no index has the order, and it must look at all records to find the next.
+const LISTED: usize = if cfg!(test) { 7 } else { 131_072 };
 
 #[async_trait]
 impl Store for MemoryStore {
@@ -184,18 +213,20 @@ impl Store for MemoryStore {
             return stream::once(async { Err(error) }).boxed();
         }
         let store = self.clone();
-        let first: Option<Option<After>> = Some(None);
-        stream::unfold(first, move |position| {
-            let chunk = position.map(|after| {
+        stream::unfold(Some(Position::default()), move |position| {
+            let part = position.map(|mut position| {
                 let span = tracing::info_span!("memory.scan", %tenant);
-                span.in_scope(|| store.timed("scan", || store.next_chunk(tenant, &query, after.as_ref())))
+                let records =
+                    span.in_scope(|| store.timed("scan", || store.next_part(tenant, &query, &mut position)));
+                (records, position)
             });
             async move {
-                match chunk? {
-                    Ok(Chunk { records, after }) => {
-                        Some((stream::iter(records).map(Ok).left_stream(), after.map(Some)))
+                match part? {
+                    (Ok(records), _) if records.is_empty() => None,
+                    (Ok(records), position) => {
+                        Some((stream::iter(records).map(Ok).left_stream(), Some(position)))
                     }
-                    Err(error) => Some((stream::once(async { Err(error) }).right_stream(), None)),
+                    (Err(error), _) => Some((stream::once(async { Err(error) }).right_stream(), None)),
                 }
             }
         })

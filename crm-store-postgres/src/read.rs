@@ -25,7 +25,11 @@ impl Inner {
             | Read::History { def, .. } => self.known(def)?,
             Read::Find(query) => self.known(query.def)?,
             Read::Group(query) => self.known(query.def)?,
-            Read::Timeline(_) | Read::Key { .. } | Read::Log { .. } | Read::LogHead | Read::Position { .. } => {}
+            Read::Timeline(_)
+            | Read::Key { .. }
+            | Read::Log { .. }
+            | Read::LogHead
+            | Read::Position { .. } => {}
         }
         match read {
             Read::Get { def, ids } => query::get(names, tenant, def, ids),
@@ -47,10 +51,9 @@ impl Inner {
                 )))
             }
             Read::LogHead => {
+                let scope = Scope::new(names, tenant);
                 let table = names.table("crm_log_head");
-                Ok(Scope::new(names, tenant)
-                    .args
-                    .into_sql(format!("SELECT number FROM {table} WHERE tenant = $1")))
+                Ok(scope.args.into_sql(format!("SELECT number FROM {table} WHERE tenant = $1")))
             }
             Read::Position { consumer } => {
                 let mut scope = Scope::new(names, tenant);
@@ -91,7 +94,7 @@ pub(crate) fn answer(inner: &Inner, read: &Read, rows: &[PgRow]) -> Result<Answe
         }
         Read::LogHead | Read::Position { .. } => match rows.first() {
             None => Ok(Answer::Position(0)),
-            Some(row) => row.try_get(0).map(Answer::Position).map_err(|_| corrupt("a consumer's position")),
+            Some(row) => row.try_get(0).map(Answer::Position).map_err(|_| corrupt("a place in the log")),
         },
     }
 }

@@ -38,9 +38,12 @@ pub(crate) async fn migrate(
         by_collection.entry(index.collection).or_default().push(index);
     }
     for (collection, indexes) in by_collection {
-        verify::differing(db, collection, &indexes).await?;
-        let list: Vec<Document> = indexes.iter().map(|index| index.to_command()).collect();
-        step(db, &doc! { "createIndexes": collection, "indexes": list }, "creating indexes").await?;
+        let found = verify::differing(db, collection, &indexes).await?;
+        let missing = indexes.iter().filter(|index| !found.contains(&index.name));
+        let list: Vec<Document> = missing.map(|index| index.to_command()).collect();
+        if !list.is_empty() {
+            step(db, &doc! { "createIndexes": collection, "indexes": list }, "creating indexes").await?;
+        }
     }
     let keep =
         doc! { "name": "keys_expire", "expireAfterSeconds": wanted.iter().find_map(|index| index.expires) };
