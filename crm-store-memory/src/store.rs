@@ -288,7 +288,6 @@ fn answer(state: &Tenant, read: &Read) -> Result<Answer, StoreError> {
             Answer::Log(state.log.history(def.name, *id, *before_version, *limit))
         }
         Read::Log { after, limit } => Answer::Log(state.log.after(*after, *limit)),
-        Read::LogHead => Answer::Position(state.log.head()),
         Read::Position { consumer } => Answer::Position(state.consumers.get(consumer).copied().unwrap_or(0)),
     })
 }
