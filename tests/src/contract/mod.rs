@@ -16,6 +16,7 @@ pub mod atomic;
 pub mod bench;
 pub mod dice;
 pub mod extra_entity;
+pub mod finds;
 pub mod keys;
 pub mod races;
 pub mod rules;
@@ -70,6 +71,15 @@ macro_rules! contract_properties {
                 xt_06_updates_come_back_exactly,
                 xt_06_decimals_are_never_fractions_of_two,
                 xt_06_what_is_empty_comes_back_as_missing,
+            }
+            finds::{
+                lc_08_finds_come_in_their_order,
+                cm_11_records_are_found_by_their_words,
+                cm_01_deleted_records_are_read_when_asked_for,
+                xt_01_questions_beyond_the_contract_are_refused,
+                tl_07_groups_count_and_sum_exactly,
+                cm_04_hierarchies_are_read_up_and_down,
+                lc_08_generated_questions_have_the_answer_of_the_core,
             }
         }
     };
