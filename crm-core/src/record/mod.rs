@@ -26,7 +26,12 @@ pub struct Meta {
 
 impl Default for Meta {
     fn default() -> Self {
-        Self { version: 0, created_at: Instant::UNIX_EPOCH, updated_at: Instant::UNIX_EPOCH, deleted_at: None }
+        Self {
+            version: 0,
+            created_at: Instant::UNIX_EPOCH,
+            updated_at: Instant::UNIX_EPOCH,
+            deleted_at: None,
+        }
     }
 }
 
