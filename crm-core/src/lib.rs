@@ -66,7 +66,7 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
 
 /// The entities of this library.
 pub(crate) fn standard_entities() -> Vec<&'static catalog::EntityDef> {
-    standard_catalog().build().map(|catalog| catalog.entities().collect()).unwrap_or_default()
+    standard_catalog().into_entities()
 }
 
 #[doc(hidden)]

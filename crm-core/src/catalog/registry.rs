@@ -101,6 +101,10 @@ impl CatalogBuilder {
         self
     }
 
+    pub(crate) fn into_entities(self) -> Vec<&'static EntityDef> {
+        self.entities
+    }
+
     /// Checks that names are unique, links lead to known entities, rules name known fields, and every field
     /// that can hold personal data has a privacy rule that its type accepts.
     pub fn build(self) -> Result<Catalog, CatalogError> {

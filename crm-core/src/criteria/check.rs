@@ -306,3 +306,71 @@ fn unknown_field(def: &EntityDef, step: &str) -> String {
     let names: Vec<&str> = def.fields.iter().map(|field| field.link_name().unwrap_or(field.name)).collect();
     format!("{} has no field {step:?}; it has {}", def.name, names.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::criteria::Criteria;
+    use crate::customer::Customer;
+
+    fn customers(json: &Json) -> Result<Criteria, CriteriaError> {
+        let catalog = crate::standard_catalog().build().unwrap();
+        Criteria::parse(json, <Customer as crate::catalog::Entity>::def(), &Scope::new(&catalog, Tz::UTC))
+    }
+
+    #[test]
+    fn lc_08_an_error_points_at_its_place_and_says_what_would_be_right() {
+        let cases = [
+            (
+                json!({ "all": [{ "field": "status", "operator": "eq", "value": "active" },
+                { "field": "status", "operator": "eq", "value": "gold" }] }),
+                "all[1].value",
+                "prospect",
+            ),
+            (json!({ "not": { "field": "statu", "operator": "eq", "value": "x" } }), "not.field", "status"),
+            (json!({ "field": "status", "operator": "like", "value": "x" }), "operator", "starts_with"),
+            (json!({ "field": "status", "operator": "lt", "value": "active" }), "operator", "no order"),
+            (json!({ "field": "created_at", "operator": "gt", "value": "now-3M" }), "value", "today-3M"),
+            (json!({ "field": "created_at", "operator": "gt", "value": 7 }), "value", "now-90d"),
+            (
+                json!({ "field": "created_at", "operator": "gt", "value": "now", "zone": "Mars" }),
+                "zone",
+                "Europe",
+            ),
+            (json!({ "field": "is_vip", "operator": "eq", "value": "yes" }), "value", "true or false"),
+            (json!({ "field": "is_vip", "operator": "eq", "value": null }), "value", "exists"),
+            (json!({ "field": "owner.nam", "operator": "exists" }), "field", "name"),
+            (json!({ "field": "status.x", "operator": "exists" }), "field", "not a link"),
+            (json!({ "field": "tags", "operator": "eq", "value": "x" }), "operator", "contains"),
+            (json!({ "field": "custom.a$b", "operator": "exists" }), "field", "letters"),
+            (json!({ "field": "display_name", "operator": "contains", "value": "" }), "value", "not empty"),
+            (json!({ "field": "display_name", "operator": "in", "value": "x" }), "value", "list"),
+            (
+                json!({ "field": "display_name", "operator": "eq", "value": "x", "extra": 1 }),
+                "extra",
+                "unknown",
+            ),
+            (json!({ "all": [], "any": [] }), "", "nest"),
+            (json!({ "all": {} }), "", "list"),
+            (json!([]), "", "object"),
+        ];
+        for (criteria, at, why) in cases {
+            let error = customers(&criteria).unwrap_err();
+            assert_eq!(error.at, at, "{criteria}: {}", error.why);
+            assert!(error.why.contains(why), "{criteria}: {:?} lacks {why:?}", error.why);
+        }
+    }
+
+    #[test]
+    fn lc_08_nesting_and_lists_are_bounded() {
+        let mut deep = json!({ "all": [] });
+        for _ in 0..40 {
+            deep = json!({ "not": deep });
+        }
+        assert!(customers(&deep).is_err());
+        let many: Vec<Json> = (0..1_001).map(|_| json!({ "all": [] })).collect();
+        assert!(customers(&json!({ "any": many })).is_err());
+    }
+}

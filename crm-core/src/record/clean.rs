@@ -35,17 +35,14 @@ const LONGEST_CUSTOM: usize = 10_000;
 
 impl Record {
     /// Brings every value into the form that is stored (NFC, trimmed, milliseconds, no trailing zeros, sorted
-    /// lists, empty text as null) and collects all that is wrong with it.
+    /// lists, whatever is empty as null) and collects all that is wrong with it.
     pub fn clean(&mut self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         for (place, field) in self.def.own_fields() {
             let value = std::mem::take(&mut self.values[place]);
             match clean_value(field, value) {
                 Ok(value) => {
-                    if field.required
-                        && value.is_missing()
-                        && !matches!(value, Value::List(_) | Value::Custom(_))
-                    {
+                    if field.required && value.is_missing() {
                         errors.push(FieldError::new(
                             field.name,
                             "is missing; it is required and cannot be empty",
@@ -162,7 +159,7 @@ fn clean_list(items: &[String], most: usize, longest: usize) -> Result<Value, St
     if cleaned.len() > most {
         return Err(format!("has {} items; accepted are at most {most}", cleaned.len()));
     }
-    Ok(Value::List(cleaned))
+    Ok(if cleaned.is_empty() { Value::Null } else { Value::List(cleaned) })
 }
 
 fn clean_custom(map: BTreeMap<String, Value>) -> Result<Value, String> {
@@ -194,5 +191,5 @@ fn clean_custom(map: BTreeMap<String, Value>) -> Result<Value, String> {
             cleaned.insert(name, value);
         }
     }
-    Ok(Value::Custom(cleaned))
+    Ok(if cleaned.is_empty() { Value::Null } else { Value::Custom(cleaned) })
 }

@@ -2,6 +2,8 @@
 
 mod clean;
 mod field_value;
+#[cfg(test)]
+mod tests;
 
 pub use clean::{custom_name, day_in_range, instant_in_range};
 pub use field_value::{Custom, FieldValue, read_field};
