@@ -18,7 +18,10 @@ mod world;
 pub mod contacts;
 pub mod customers;
 pub mod hierarchy;
+pub mod interactions;
 pub mod money;
+pub mod races;
+pub mod tenants;
 
 /// One test for each property of the facade.
 #[macro_export]
@@ -34,6 +37,18 @@ macro_rules! facade_properties {
             contacts::cm_02_a_contact_has_roles_at_further_customers,
             hierarchy::cm_04_the_hierarchy_stays_a_forest_while_many_move_at_once,
             hierarchy::cm_04_a_cycle_and_too_deep_a_hierarchy_are_refused,
+            tenants::xt_01_another_tenants_ids_find_nothing_and_change_nothing,
+            tenants::xt_01_the_same_id_in_two_tenants_is_two_records,
+            races::cm_01_of_many_with_one_expected_version_exactly_one_wins,
+            races::cm_01_without_an_expected_version_all_of_many_changes_are_made,
+            races::cm_01_a_child_inserted_while_its_customer_is_deleted_is_refused_or_hidden,
+            races::cm_06_an_owner_who_is_deactivated_meanwhile_gets_no_new_customers,
+            races::xt_03_a_key_used_many_times_at_once_is_carried_out_once,
+            interactions::it_01_an_external_id_of_a_source_is_logged_once,
+            interactions::it_01_backdating_is_flagged_and_the_future_refused,
+            interactions::it_01_the_contact_belongs_to_the_customer_or_has_a_role_there,
+            interactions::it_02_visibility_holds_on_every_path,
+            interactions::it_02_logging_a_known_external_id_hands_out_nothing_private,
             money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
             money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
             money::tl_08_totals_by_owner_and_currency_are_exact,
