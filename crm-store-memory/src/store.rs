@@ -12,6 +12,7 @@ use crm_core::TenantId;
 use crm_core::catalog::Catalog;
 use crm_core::record::Record;
 use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
+use crm_core::value::Instant;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::watch;
@@ -252,6 +253,19 @@ impl Store for MemoryStore {
         })
     }
 
+    #[tracing::instrument(name = "memory.expire_keys", skip_all, fields(%tenant))]
+    async fn expire_keys(
+        &self,
+        tenant: TenantId,
+        before: Instant,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.timed("expire_keys", || match self.find_cell(tenant)? {
+            Some(_) => self.change(tenant, |state| state.keys.expire(before, limit)),
+            None => Ok(0),
+        })
+    }
+
     #[tracing::instrument(name = "memory.wakes", skip_all, fields(%tenant))]
     async fn wakes(&self, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
         let wake = self.cell(tenant)?.wake.subscribe();
@@ -281,9 +295,8 @@ fn answer(state: &Tenant, read: &Read) -> Result<Answer, StoreError> {
         Read::Ancestors { def, id, limit } => records(state.ancestors(def, *id, *limit)),
         Read::Subtree { def, id, limit } => records(state.subtree(def, *id, *limit)),
         Read::Timeline(query) => Answer::Timeline(state.page(query)),
-        Read::Key { command, key } => {
-            Answer::Key(state.keys.get(&((*command).to_owned(), key.clone())).cloned())
-        }
+        Read::Key { command, key } => Answer::Key(state.keys.get(command, key).cloned()),
+        Read::LogHead => Answer::Position(state.log.head()),
         Read::History { def, id, before_version, limit } => {
             Answer::Log(state.log.history(def.name, *id, *before_version, *limit))
         }
