@@ -101,7 +101,7 @@ async fn policies_hide_other_tenants_from_any_statement() {
     }
     let get = Read::Get { def: &CUSTOMER, ids: vec![c.id()] };
     let answers = g.store.read(mine, std::slice::from_ref(&get)).await.unwrap();
-    assert!(matches!(&answers[..], [Answer::Records(r)] if r == &[c.clone()]));
+    assert!(matches!(&answers[..], [Answer::Records(r)] if r == std::slice::from_ref(&c)));
     let answers = g.store.read(theirs, &[get]).await.unwrap();
     assert!(matches!(&answers[..], [Answer::Records(r)] if r.is_empty()));
     let stolen = change(theirs, vec![changed(&c, "score", Value::Int(1))]);
