@@ -36,8 +36,8 @@
 //! `update`, `remove`, `listCollections`, `listIndexes` and `changeStream` (the built-in role `readWrite` has all of
 //! them). MongoDB itself does not refuse a change of append-only entities or of sealed log rows. An operator who wants
 //! that grants a role of its own, collection by collection: on the collections of append-only entities `find` and
-//! `insert` only (then masking their records by erasure, and purging them, needs another user with `update` and
-//! `remove`); on `crm_log` `find`, `insert` and `update` but not `remove` (`update` seals rows and destroys their
+//! `insert` only (then masking their records by erasure, guarding and purging them needs another user with `update`
+//! and `remove`); on `crm_log` `find`, `insert` and `update` but not `remove` (`update` seals rows and destroys their
 //! private part; what was sealed is guarded by the chain of hashes).
 //!
 //! # Writing together with the embedder's own collections

@@ -1,4 +1,10 @@
 //! What is pushed down is what the core evaluates, for every operator on every type of value.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod support;
 

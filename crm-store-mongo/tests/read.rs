@@ -1,4 +1,10 @@
 //! Reads beyond conditions: groups, hierarchies, tokens, the timeline, snapshots and limits.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod support;
 

@@ -20,7 +20,7 @@ pub(crate) fn implied(own: &[&Filter], order: &Order, key: &str) -> Option<Docum
         return None;
     }
     let ways = own.iter().filter(|filter| !matches!(filter, Filter::Leaf(_)));
-    let bounds = ways.filter_map(|filter| bound(filter, path, order.direction)).flatten();
+    let bounds = ways.filter_map(|filter| bound(filter, path, order.direction)).filter_map(Reach::value);
     let value = tightest(bounds, order.direction)?;
     let value = document::value(&value);
     Some(match order.direction {
@@ -30,29 +30,51 @@ pub(crate) fn implied(own: &[&Filter], order: &Order, key: &str) -> Option<Docum
     })
 }
 
-/// The smallest (or largest) value that a record which meets the condition can have: `None` when nothing is known,
-/// `Some(None)` when no value is left.
-fn bound(filter: &Filter, path: &Path, direction: Direction) -> Option<Option<Value>> {
+/// How far the values of records that meet a condition reach.
+enum Reach {
+    /// There are none.
+    Nowhere,
+    /// To this one: the smallest of an ascending order, the largest of a descending one.
+    To(Value),
+}
+
+impl Reach {
+    fn of(value: Option<Value>) -> Self {
+        value.map_or(Self::Nowhere, Self::To)
+    }
+
+    fn value(self) -> Option<Value> {
+        match self {
+            Self::Nowhere => None,
+            Self::To(value) => Some(value),
+        }
+    }
+}
+
+/// How far the condition lets values reach; `None` when it says nothing of them.
+fn bound(filter: &Filter, path: &Path, direction: Direction) -> Option<Reach> {
     let ascending = direction == Direction::Ascending;
     // A literal of another type is met by nothing, and would not compare with the others.
     let fits = |value: &&Value| comparable(path.field_def().field_type(), value);
     match filter {
         Filter::Leaf(leaf) if leaf.path == *path => match (&leaf.test, ascending) {
             (Test::Gt(value) | Test::Ge(value), true) | (Test::Lt(value) | Test::Le(value), false) => {
-                Some(Some(value).filter(fits).cloned())
+                Some(Reach::of(Some(value).filter(fits).cloned()))
             }
-            (Test::In(values), _) => Some(loosest(values.iter().filter(fits).cloned(), direction)),
+            (Test::In(values), _) => Some(Reach::of(loosest(values.iter().filter(fits).cloned(), direction))),
             _ => None,
         },
         Filter::Not(inner) => match &**inner {
-            Filter::Leaf(leaf) if leaf.path == *path && leaf.test == Test::Exists && !ascending => Some(None),
+            Filter::Leaf(leaf) if leaf.path == *path && leaf.test == Test::Exists && !ascending => {
+                Some(Reach::Nowhere)
+            }
             _ => None,
         },
         Filter::All(filters) => filters.iter().find_map(|inner| bound(inner, path, direction)),
         Filter::Any(filters) => {
             let bounds =
                 filters.iter().map(|inner| bound(inner, path, direction)).collect::<Option<Vec<_>>>()?;
-            Some(loosest(bounds.into_iter().flatten(), direction))
+            Some(Reach::of(loosest(bounds.into_iter().filter_map(Reach::value), direction)))
         }
         Filter::Leaf(_) => None,
     }

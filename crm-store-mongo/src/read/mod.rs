@@ -76,7 +76,7 @@ enum Plan {
     /// By one aggregation.
     One(Pipeline),
     /// By batches: one, as a rule.
-    Paged(Paged),
+    Paged(Box<Paged>),
     /// By a walk along a hierarchy.
     Above(&'static EntityDef, Uuid, usize),
     /// By a walk along a hierarchy.
@@ -96,7 +96,7 @@ fn plan(inner: &Inner, tenant: TenantId, read: &Read) -> Result<Plan, StoreError
             Pipeline { collection: def.table, stages: vec![doc! { "$match": { "_id": { "$in": ids } } }] }
         }
         Read::Find(query) => match query::paged(tenant, query)? {
-            Some(paged) => return Ok(Plan::Paged(paged)),
+            Some(paged) => return Ok(Plan::Paged(Box::new(paged))),
             None => query_pipeline(tenant, query, Some(query.limit))?,
         },
         Read::Group(query) => group::pipeline(tenant, query),
@@ -105,7 +105,7 @@ fn plan(inner: &Inner, tenant: TenantId, read: &Read) -> Result<Plan, StoreError
         Read::Timeline(query) => {
             let page = timeline::page(tenant, inner.root, query);
             if query.filter.tokens.is_empty() {
-                return Ok(Plan::Paged(page));
+                return Ok(Plan::Paged(Box::new(page)));
             }
             page.in_one()
         }

@@ -214,10 +214,8 @@ fn found_by(tenant: TenantId, query: &Query) -> Vec<Document> {
         ranges.push((from, until));
     }
     if let Some(prefix) = &query.token_prefix {
-        let until = match after_prefix(prefix) {
-            Some(end) => key(&end),
-            None => doc! { "t": names::tenant(tenant), "e": query.def.name, "k": Bson::MaxKey },
-        };
+        let last = || doc! { "t": names::tenant(tenant), "e": query.def.name, "k": Bson::MaxKey };
+        let until = after_prefix(prefix).map_or_else(last, |end| key(&end));
         ranges.push((key(prefix), until));
     }
     if ranges.len() == 1 {
