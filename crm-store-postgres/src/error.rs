@@ -1,0 +1,142 @@
+//! From the driver's errors to the contract's. No text of the driver or the server passes: it can hold row data.
+
+use crm_core::store::{ChangeSet, CommitError, StoreError, Write};
+
+use crate::names::{Constraint, Names};
+
+/// The error of a read.
+pub(crate) fn store_error(what: &str, error: &sqlx::Error) -> StoreError {
+    let what = what.to_owned();
+    match error {
+        sqlx::Error::Database(db) => {
+            let code = db.code().unwrap_or_default().into_owned();
+            match code.as_str() {
+                "57014" => StoreError::Timeout { what },
+                "40001" | "40P01" | "55P03" | "53300" | "57P01" | "57P02" | "57P03" => {
+                    StoreError::Unavailable { what }
+                }
+                "42P01" | "42703" | "3F000" | "42883" => StoreError::NotReady {
+                    why: format!(
+                        "a table, column or function is missing ({what}, code {code}); run the migrations"
+                    ),
+                },
+                "42501" => StoreError::NotReady {
+                    why: format!(
+                        "the role lacks a privilege ({what}); grant it by migrating with runtime_role"
+                    ),
+                },
+                _ if code.starts_with("08") => StoreError::Unavailable { what },
+                _ => StoreError::Failed { what, code },
+            }
+        }
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
+            StoreError::Corrupt { what }
+        }
+        sqlx::Error::Encode(_) => StoreError::Failed { what, code: "encode".to_owned() },
+        sqlx::Error::Configuration(_) => StoreError::NotReady {
+            why: "the address of the server is not one; use postgres://user:password@host/database"
+                .to_owned(),
+        },
+        _ => StoreError::Unavailable { what },
+    }
+}
+
+/// Whether nothing is known of what the server did.
+pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(db) => db
+            .code()
+            .is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "57P03") || code.starts_with("08")),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        _ => false,
+    }
+}
+
+/// How a commit under way ended early.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// This change set is in the log already: a success.
+    Applied,
+    /// Refused.
+    Refused(CommitError),
+    /// The driver failed.
+    Driver(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl From<CommitError> for Stop {
+    fn from(error: CommitError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(CommitError::Store(error))
+    }
+}
+
+/// What a failure of the driver means for a change set; `None` when the change set is in the log already.
+pub(crate) fn commit_error(names: &Names, change: &ChangeSet, error: &sqlx::Error) -> Option<CommitError> {
+    if let sqlx::Error::Database(db) = error {
+        let constraint = db.constraint().and_then(|name| names.constraint(name));
+        let code = db.code().unwrap_or_default();
+        match (&*code, constraint) {
+            ("23505", Some(Constraint::Applied)) => return None,
+            ("23505", Some(Constraint::Unique(rule))) => return Some(CommitError::Unique { rule }),
+            ("23505", Some(Constraint::PrimaryKey(def))) => {
+                let detail =
+                    db.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|e| e.detail());
+                let inserted = || {
+                    change.writes.iter().filter_map(|write| match write {
+                        Write::Insert(record) if record.def == def => Some(record.id()),
+                        _ => None,
+                    })
+                };
+                // The detail is read for the id only, which the caller knows, and goes no further.
+                let named = inserted().find(|id| detail.is_some_and(|text| text.contains(&id.to_string())));
+                if let Some(id) = named.or_else(|| inserted().next()) {
+                    return Some(CommitError::Conflict { entity: def.name, id });
+                }
+            }
+            ("23503", Some(Constraint::Link { def, field })) => {
+                return Some(broken_link(change, def, field));
+            }
+            ("40001" | "40P01" | "55P03", _) => return Some(CommitError::Contended),
+            // Two change sets claim or upsert the same row of the store's own at once.
+            ("23505", None) => return Some(CommitError::Contended),
+            _ => {}
+        }
+    }
+    Some(CommitError::Store(store_error("commit", error)))
+}
+
+/// A foreign key fails when its holder is written, or when the record it leads to is purged.
+fn broken_link(
+    change: &ChangeSet,
+    def: &'static crm_core::catalog::EntityDef,
+    field: &'static str,
+) -> CommitError {
+    let written = change.writes.iter().any(|write| write.def() == def && !matches!(write, Write::Purge(_)));
+    let target = def.index_of(field).and_then(|place| match def.fields[place].kind {
+        crm_core::catalog::Kind::Link { entity } => Some(entity),
+        _ => None,
+    });
+    let purged = change.writes.iter().find_map(|write| match write {
+        Write::Purge(record) if Some(record.def.name) == target => Some(record.id()),
+        _ => None,
+    });
+    match purged {
+        Some(id) if !written => CommitError::InUse { entity: def.name, field, id },
+        _ => CommitError::Dangling { entity: def.name, field },
+    }
+}

@@ -1,0 +1,98 @@
+//! From questions to statements, and from rows to answers.
+
+use crm_core::TenantId;
+use crm_core::store::{Answer, KeyRecord, Read, StoreError};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::column::read_record;
+use crate::error::is_lost;
+use crate::filter::Scope;
+use crate::log;
+use crate::query;
+use crate::sql::Sql;
+use crate::store::Inner;
+use crate::timeline;
+
+impl Inner {
+    /// The one statement that answers this read.
+    pub(crate) fn statement(&self, tenant: TenantId, read: &Read) -> Result<Sql, StoreError> {
+        let (names, tenant) = (&self.names, tenant.0);
+        match read {
+            Read::Get { def, .. }
+            | Read::Ancestors { def, .. }
+            | Read::Subtree { def, .. }
+            | Read::History { def, .. } => self.known(def)?,
+            Read::Find(query) => self.known(query.def)?,
+            Read::Group(query) => self.known(query.def)?,
+            Read::Timeline(_) | Read::Key { .. } | Read::Log { .. } | Read::Position { .. } => {}
+        }
+        match read {
+            Read::Get { def, ids } => query::get(names, tenant, def, ids),
+            Read::Find(query) => query::find(names, tenant, query, true),
+            Read::Group(query) => query::group(names, tenant, query),
+            Read::Ancestors { def, id, limit } => query::ancestors(names, tenant, def, *id, *limit),
+            Read::Subtree { def, id, limit } => query::subtree(names, tenant, def, *id, *limit),
+            Read::Timeline(query) => timeline::page(names, &self.roots, tenant, query),
+            Read::History { def, id, before_version, limit } => {
+                log::history(names, tenant, def.name, *id, *before_version, *limit)
+            }
+            Read::Log { after, limit } => log::sealed(names, tenant, *after, *limit),
+            Read::Key { command, key } => {
+                let mut scope = Scope::new(names, tenant);
+                let (command, key) = (scope.args.bind(*command), scope.args.bind(key.clone()));
+                let table = names.table("crm_keys");
+                Ok(scope.args.into_sql(format!(
+                    "SELECT digest, result, at FROM {table} WHERE tenant = $1 AND command = {command} AND key = {key}"
+                )))
+            }
+            Read::Position { consumer } => {
+                let mut scope = Scope::new(names, tenant);
+                let consumer = scope.args.bind(consumer.clone());
+                let table = names.table("crm_consumers");
+                Ok(scope.args.into_sql(format!(
+                    "SELECT number FROM {table} WHERE tenant = $1 AND consumer = {consumer}"
+                )))
+            }
+        }
+    }
+}
+
+/// The answer that these rows are.
+pub(crate) fn answer(inner: &Inner, read: &Read, rows: &[PgRow]) -> Result<Answer, StoreError> {
+    let records = |def| {
+        rows.iter().map(|row| read_record(def, row, 0)).collect::<Result<Vec<_>, _>>().map(Answer::Records)
+    };
+    let corrupt = |what: &str| StoreError::Corrupt { what: what.to_owned() };
+    match read {
+        Read::Get { def, .. } | Read::Ancestors { def, .. } | Read::Subtree { def, .. } => records(def),
+        Read::Find(query) => records(query.def),
+        Read::Group(query) => query::read_groups(query, rows).map(Answer::Groups),
+        Read::Timeline(_) => rows
+            .iter()
+            .map(|row| timeline::read_row(&inner.catalog, row))
+            .collect::<Result<Vec<_>, _>>()
+            .map(Answer::Timeline),
+        Read::History { .. } | Read::Log { .. } => {
+            rows.iter().map(log::read_row).collect::<Result<Vec<_>, _>>().map(Answer::Log)
+        }
+        Read::Key { .. } => {
+            let Some(row) = rows.first() else { return Ok(Answer::Key(None)) };
+            let read = || -> Result<KeyRecord, sqlx::Error> {
+                Ok(KeyRecord { digest: row.try_get(0)?, result: row.try_get(1)?, at: row.try_get(2)? })
+            };
+            read().map(Some).map(Answer::Key).map_err(|_| corrupt("an idempotency key"))
+        }
+        Read::Position { .. } => match rows.first() {
+            None => Ok(Answer::Position(0)),
+            Some(row) => row.try_get(0).map(Answer::Position).map_err(|_| corrupt("a consumer's position")),
+        },
+    }
+}
+
+/// Whether trying again may help.
+pub(crate) fn is_transient(error: &sqlx::Error) -> bool {
+    let busy = matches!(error, sqlx::Error::Database(db)
+        if db.code().is_some_and(|code| matches!(&*code, "40001" | "40P01" | "55P03")));
+    busy || is_lost(error)
+}

@@ -1,0 +1,426 @@
+//! The store.
+
+use std::hash::{BuildHasher, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use crm_core::TenantId;
+use crm_core::catalog::{Catalog, EntityDef};
+use crm_core::record::Record;
+use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
+use futures_util::stream::BoxStream;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Postgres, Transaction};
+
+use crate::commit;
+use crate::error::{Stop, commit_error, is_lost, store_error};
+use crate::log;
+use crate::names::Names;
+use crate::options::{PostgresOptions, check_schema};
+use crate::read;
+use crate::scan;
+use crate::session::{Counter, Purpose, Session, Watch, begin, settings};
+use crate::sql::Args;
+use crate::timeline;
+use crate::verify;
+use crate::wake::{Wakes, channel};
+
+/// How often a commit whose outcome is unknown is handed in again.
+const LOST_ATTEMPTS: u32 = 4;
+/// How often sealing is tried when others seal too.
+const SEAL_ATTEMPTS: u32 = 6;
+
+/// Keeps records in PostgreSQL. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) pool: PgPool,
+    pub(crate) catalog: Catalog,
+    pub(crate) options: PostgresOptions,
+    pub(crate) names: Names,
+    pub(crate) roots: Vec<&'static EntityDef>,
+    pub(crate) counter: Counter,
+    channel: Option<String>,
+    wakes: Wakes,
+    /// Whether connections carry the limits already, so that a single read needs no transaction.
+    limited: bool,
+}
+
+impl PostgresStore {
+    /// Connects, and checks that the schema is what the catalog needs (see [`migrate`](crate::migrate)).
+    ///
+    /// # Errors
+    /// [`StoreError::NotReady`] names what is missing; [`StoreError::Unavailable`] when the server does not answer.
+    pub async fn connect(url: &str, catalog: Catalog, options: PostgresOptions) -> Result<Self, StoreError> {
+        check_schema(&options.schema)?;
+        let failed = |error: sqlx::Error| store_error("connect", &error);
+        let ms = |time: Duration| time.as_millis().min(i32::MAX as u128).to_string();
+        let connect = PgConnectOptions::from_str(url)
+            .map_err(failed)?
+            .application_name("crm")
+            .statement_cache_capacity(512)
+            .options([
+                ("statement_timeout", ms(options.statement_timeout)),
+                ("lock_timeout", ms(options.lock_timeout)),
+            ])
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(options.acquire_timeout)
+            .test_before_acquire(false)
+            // A connection that was just used is worth no round trip; one that has been idle may be gone.
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > Duration::from_secs(30) {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(connect)
+            .await
+            .map_err(failed)?;
+        Self::build(pool, catalog, options, true).await
+    }
+
+    /// Uses the embedder's own pool, and checks the schema as [`connect`](Self::connect) does.
+    ///
+    /// Every table is named with its schema, so the pool's search path does not matter. Limits of time are set in
+    /// each transaction; every read is one, which costs two round trips more than on the store's own pool.
+    pub async fn with_pool(
+        pool: PgPool,
+        catalog: Catalog,
+        options: PostgresOptions,
+    ) -> Result<Self, StoreError> {
+        check_schema(&options.schema)?;
+        Self::build(pool, catalog, options, false).await
+    }
+
+    async fn build(
+        pool: PgPool,
+        catalog: Catalog,
+        options: PostgresOptions,
+        limited: bool,
+    ) -> Result<Self, StoreError> {
+        let store = Self {
+            inner: Arc::new(Inner {
+                names: Names::new(&options.schema, &catalog),
+                roots: timeline::roots(&catalog),
+                channel: options.notify.then(|| channel(&options.schema)),
+                counter: Counter::default(),
+                wakes: Wakes::default(),
+                pool,
+                catalog,
+                options,
+                limited,
+            }),
+        };
+        store.verify_schema().await?;
+        Ok(store)
+    }
+
+    /// Checks that the server's version and encoding, and every table, column, index and constraint are what the
+    /// catalog needs; with row level security, that it binds this role.
+    ///
+    /// # Errors
+    /// [`StoreError::NotReady`] names what differs and what to do.
+    pub async fn verify_schema(&self) -> Result<(), StoreError> {
+        let options = &self.inner.options;
+        verify::verify(&self.inner.pool, &options.schema, &self.inner.catalog, options.row_level_security)
+            .await
+    }
+
+    /// Applies the change set inside the embedder's own transaction, so that it is kept or lost together with what
+    /// else that transaction writes.
+    ///
+    /// It runs in a savepoint: after an error nothing of it is left and the transaction can go on. After
+    /// [`CommitError::Contended`] or [`CommitError::Conflict`] roll the whole transaction back before deciding
+    /// again, for it keeps its snapshot and locks. The transaction must be `READ COMMITTED`. Its settings
+    /// `app.tenant`, `statement_timeout` and `lock_timeout` are changed until it ends; consumers are woken when it
+    /// commits.
+    #[tracing::instrument(skip_all, fields(tenant = %change.tenant, commit = %change.commit_id))]
+    pub async fn commit_in(
+        &self,
+        transaction: &mut Transaction<'_, Postgres>,
+        change: &ChangeSet,
+    ) -> Result<(), CommitError> {
+        let inner = &*self.inner;
+        let _watch = Watch::new("commit_in", inner.options.slow_call);
+        commit::check(&inner.catalog, change)?;
+        let failed = |error: sqlx::Error| CommitError::Store(store_error("commit_in", &error));
+        inner.counter.add();
+        let mut savepoint = transaction.begin().await.map_err(failed)?;
+        let mut session = Session::new(&mut savepoint, &inner.counter, &inner.names);
+        let purpose = commit::purpose(change);
+        let applied = match session.plain(settings(&inner.options, change.tenant.0, purpose)).await {
+            Ok(()) => commit::apply(&mut session, change, inner.channel.as_deref()).await,
+            Err(error) => Err(error.into()),
+        };
+        inner.counter.add();
+        match applied {
+            Ok(()) => {
+                if purpose == Purpose::Erase {
+                    let close = "SELECT set_config('app.erasing', '', true)".to_owned();
+                    Session::new(&mut savepoint, &inner.counter, &inner.names)
+                        .plain(close)
+                        .await
+                        .map_err(failed)?;
+                }
+                savepoint.commit().await.map_err(failed)
+            }
+            Err(stop) => {
+                savepoint.rollback().await.map_err(failed)?;
+                inner.ended(change, stop)
+            }
+        }
+    }
+
+    /// The server's plan of a read, as text: for tests and for finding out why one is slow.
+    pub async fn explain(&self, tenant: TenantId, read: &Read) -> Result<String, StoreError> {
+        let inner = &*self.inner;
+        let failed = |error: sqlx::Error| store_error("explain", &error);
+        let sql = inner.statement(tenant, read)?.wrap(|text| format!("EXPLAIN {text}"));
+        let mut transaction = inner.begin(tenant, Purpose::Read).await.map_err(failed)?;
+        let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);
+        let rows = session.rows_once(sql).await.map_err(failed)?;
+        let lines = rows
+            .iter()
+            .map(|row| sqlx::Row::try_get::<String, _>(row, 0))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        Ok(lines.join("\n"))
+    }
+
+    /// How many round trips this store has made, those of the pool itself not counted: for tests.
+    #[doc(hidden)]
+    pub fn statements(&self) -> u64 {
+        self.inner.counter.get()
+    }
+
+    /// The pool, for an embedder who keeps tables of their own in the same database.
+    pub fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+}
+
+impl Inner {
+    /// Refuses an entity that is not in the catalog.
+    pub(crate) fn known(&self, def: &EntityDef) -> Result<(), StoreError> {
+        if self.catalog.get(def.name).is_some() {
+            return Ok(());
+        }
+        Err(StoreError::Refused { why: format!("{} is not in the store's catalog; register it", def.name) })
+    }
+
+    async fn begin(
+        &self,
+        tenant: TenantId,
+        purpose: Purpose,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        begin(&self.pool, &self.counter, &self.options, tenant.0, purpose).await
+    }
+
+    /// What became of a change set that was not applied now.
+    fn ended(&self, change: &ChangeSet, stop: Stop) -> Result<(), CommitError> {
+        match stop {
+            Stop::Applied => Ok(()),
+            Stop::Refused(error) => Err(error),
+            Stop::Driver(error) => match commit_error(&self.names, change, &error) {
+                None => Ok(()),
+                Some(error) => Err(error),
+            },
+        }
+    }
+
+    async fn try_commit(&self, change: &ChangeSet) -> Result<(), Stop> {
+        let mut transaction = self.begin(change.tenant, commit::purpose(change)).await?;
+        let mut session = Session::new(&mut transaction, &self.counter, &self.names);
+        match commit::apply(&mut session, change, self.channel.as_deref()).await {
+            Ok(()) => {
+                self.counter.add();
+                Ok(transaction.commit().await?)
+            }
+            Err(stop) => {
+                // Gives the locks back before the caller decides again; on a lost connection they are gone anyway.
+                self.counter.add();
+                let _ = transaction.rollback().await;
+                Err(stop)
+            }
+        }
+    }
+
+    async fn try_read(
+        &self,
+        tenant: TenantId,
+        reads: &[Read],
+    ) -> Result<Vec<Vec<sqlx::postgres::PgRow>>, Stop> {
+        let mut statements = Vec::with_capacity(reads.len());
+        for read in reads {
+            statements.push(self.statement(tenant, read)?);
+        }
+        if reads.len() == 1 && self.limited && !self.options.row_level_security {
+            let mut connection = self.pool.acquire().await?;
+            let mut session = Session::new(&mut connection, &self.counter, &self.names);
+            let mut answers = Vec::with_capacity(1);
+            for sql in statements {
+                answers.push(session.rows(sql).await?);
+            }
+            return Ok(answers);
+        }
+        let mut transaction = self.begin(tenant, Purpose::Read).await?;
+        let mut session = Session::new(&mut transaction, &self.counter, &self.names);
+        let mut answers = Vec::with_capacity(reads.len());
+        for sql in statements {
+            answers.push(session.rows(sql).await?);
+        }
+        self.counter.add();
+        transaction.rollback().await?;
+        Ok(answers)
+    }
+
+    async fn try_seal(&self, tenant: TenantId, limit: usize) -> Result<usize, sqlx::Error> {
+        let mut transaction = self.begin(tenant, Purpose::Write).await?;
+        let mut session = Session::new(&mut transaction, &self.counter, &self.names);
+        let sealed = log::seal_rows(&mut session, tenant.0, limit).await?;
+        self.counter.add();
+        transaction.commit().await?;
+        Ok(sealed)
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn catalog(&self) -> &Catalog {
+        &self.inner.catalog
+    }
+
+    #[tracing::instrument(skip_all, fields(tenant = %change.tenant, commit = %change.commit_id))]
+    async fn commit(&self, change: &ChangeSet) -> Result<(), CommitError> {
+        let inner = &*self.inner;
+        let _watch = Watch::new("commit", inner.options.slow_call);
+        commit::check(&inner.catalog, change)?;
+        let mut attempt = 1;
+        loop {
+            match inner.try_commit(change).await {
+                Ok(()) => return Ok(()),
+                // Nothing is known of the last attempt. The commit id makes another one harmless.
+                Err(Stop::Driver(error)) if is_lost(&error) && attempt < LOST_ATTEMPTS => {
+                    self.rest(attempt + 3).await;
+                    attempt += 1;
+                }
+                Err(stop) => return inner.ended(change, stop),
+            }
+        }
+    }
+
+    #[tracing::instrument(skip_all, fields(%tenant, reads = reads.len()))]
+    async fn read(&self, tenant: TenantId, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
+        let inner = &*self.inner;
+        let _watch = Watch::new("read", inner.options.slow_call);
+        if reads.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut again = true;
+        let rows = loop {
+            match inner.try_read(tenant, reads).await {
+                Ok(rows) => break rows,
+                // A connection that the server has closed since it was last used.
+                Err(Stop::Driver(error)) if again && is_lost(&error) => again = false,
+                Err(Stop::Driver(error)) => return Err(store_error("read", &error)),
+                Err(Stop::Refused(CommitError::Store(error))) => return Err(error),
+                Err(_) => {
+                    return Err(StoreError::Failed { what: "read".to_owned(), code: "internal".to_owned() });
+                }
+            }
+        };
+        reads.iter().zip(rows).map(|(read, rows)| read::answer(inner, read, &rows)).collect()
+    }
+
+    fn scan(&self, tenant: TenantId, query: Query) -> BoxStream<'static, Result<Record, StoreError>> {
+        scan::scan(Arc::clone(&self.inner), tenant, query)
+    }
+
+    #[tracing::instrument(skip_all, fields(%tenant, limit))]
+    async fn seal_log(&self, tenant: TenantId, limit: usize) -> Result<usize, StoreError> {
+        let inner = &*self.inner;
+        let _watch = Watch::new("seal_log", inner.options.slow_call);
+        let mut attempt = 1;
+        loop {
+            match inner.try_seal(tenant, limit).await {
+                Ok(sealed) => return Ok(sealed),
+                Err(error) if attempt < SEAL_ATTEMPTS && read::is_transient(&error) => {
+                    self.rest(attempt).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(log::seal_error(&error)),
+            }
+        }
+    }
+
+    #[tracing::instrument(skip_all, fields(%tenant, consumer, number))]
+    async fn acknowledge(&self, tenant: TenantId, consumer: &str, number: i64) -> Result<(), StoreError> {
+        let inner = &*self.inner;
+        let _watch = Watch::new("acknowledge", inner.options.slow_call);
+        let failed = |error: sqlx::Error| store_error("acknowledge", &error);
+        let mut args = Args::default();
+        args.bind(tenant.0);
+        args.bind(consumer);
+        args.bind(number);
+        let table = inner.names.table("crm_consumers");
+        let text = format!(
+            "INSERT INTO {table} AS c (tenant, consumer, number) VALUES ($1, $2, $3) \
+             ON CONFLICT (tenant, consumer) DO UPDATE SET number = excluded.number WHERE c.number < excluded.number"
+        );
+        let mut transaction = inner.begin(tenant, Purpose::Write).await.map_err(failed)?;
+        let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);
+        session.rows(args.into_sql(text)).await.map_err(failed)?;
+        inner.counter.add();
+        transaction.commit().await.map_err(failed)
+    }
+
+    #[tracing::instrument(skip_all, fields(%tenant))]
+    async fn wakes(&self, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
+        let inner = &*self.inner;
+        inner
+            .wakes
+            .subscribe(&inner.pool, &inner.options.schema, tenant.0)
+            .await
+            .map_err(|error| store_error("wakes", &error))
+    }
+
+    async fn rest(&self, attempt: u32) {
+        tokio::time::sleep(pause(attempt, jitter())).await;
+    }
+}
+
+/// How long to wait before an attempt: 2 ms, doubled each time up to 200 ms, of which the jitter (0 to 65,535)
+/// takes a part between a quarter and all.
+fn pause(attempt: u32, jitter: u16) -> Duration {
+    let most = 2_000_u64.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(200_000);
+    Duration::from_micros(most / 4 + most * 3 / 4 * u64::from(jitter) / u64::from(u16::MAX))
+}
+
+/// A number that differs from call to call. Not for secrets.
+fn jitter() -> u16 {
+    std::collections::hash_map::RandomState::new().build_hasher().finish() as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pause;
+    use std::time::Duration;
+
+    #[test]
+    fn pauses_grow_to_their_end_and_differ() {
+        assert_eq!(pause(1, u16::MAX), Duration::from_millis(2));
+        assert_eq!(pause(4, u16::MAX), Duration::from_millis(16));
+        assert_eq!(pause(40, u16::MAX), Duration::from_millis(200));
+        assert_eq!(pause(40, 0), Duration::from_millis(50));
+    }
+}
