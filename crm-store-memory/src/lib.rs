@@ -30,6 +30,8 @@ mod hierarchy;
 mod index;
 mod key;
 mod log;
+#[cfg(test)]
+mod model;
 mod plan;
 mod question;
 mod schema;
