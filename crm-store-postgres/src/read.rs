@@ -25,7 +25,11 @@ impl Inner {
             | Read::History { def, .. } => self.known(def)?,
             Read::Find(query) => self.known(query.def)?,
             Read::Group(query) => self.known(query.def)?,
-            Read::Timeline(_) | Read::Key { .. } | Read::Log { .. } | Read::Position { .. } => {}
+            Read::Timeline(_)
+            | Read::Key { .. }
+            | Read::Log { .. }
+            | Read::LogHead
+            | Read::Position { .. } => {}
         }
         match read {
             Read::Get { def, ids } => query::get(names, tenant, def, ids),
@@ -45,6 +49,11 @@ impl Inner {
                 Ok(scope.args.into_sql(format!(
                     "SELECT digest, result, at FROM {table} WHERE tenant = $1 AND command = {command} AND key = {key}"
                 )))
+            }
+            Read::LogHead => {
+                let scope = Scope::new(names, tenant);
+                let table = names.table("crm_log_head");
+                Ok(scope.args.into_sql(format!("SELECT number FROM {table} WHERE tenant = $1")))
             }
             Read::Position { consumer } => {
                 let mut scope = Scope::new(names, tenant);
@@ -83,9 +92,9 @@ pub(crate) fn answer(inner: &Inner, read: &Read, rows: &[PgRow]) -> Result<Answe
             };
             read().map(Some).map(Answer::Key).map_err(|_| corrupt("an idempotency key"))
         }
-        Read::Position { .. } => match rows.first() {
+        Read::LogHead | Read::Position { .. } => match rows.first() {
             None => Ok(Answer::Position(0)),
-            Some(row) => row.try_get(0).map(Answer::Position).map_err(|_| corrupt("a consumer's position")),
+            Some(row) => row.try_get(0).map(Answer::Position).map_err(|_| corrupt("a position in the log")),
         },
     }
 }
