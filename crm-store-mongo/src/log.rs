@@ -121,7 +121,7 @@ async fn seal_some(
     tenant: TenantId,
     limit: usize,
 ) -> Result<usize, Failure> {
-    let id = doc! { "t": names::tenant(tenant) };
+    let id = names::head(tenant);
     let fence = doc! {
         "findAndModify": names::HEADS,
         "query": { "_id": id.clone() },

@@ -68,6 +68,11 @@ pub(crate) fn key(t: TenantId, command: &str, key: &str) -> Document {
     doc! { "t": tenant(t), "c": command, "k": key }
 }
 
+/// The `_id` of a tenant's end of the sealed log.
+pub(crate) fn head(t: TenantId) -> Document {
+    doc! { "t": tenant(t) }
+}
+
 /// The `_id` of a consumer.
 pub(crate) fn consumer(t: TenantId, name: &str) -> Document {
     doc! { "t": tenant(t), "c": name }

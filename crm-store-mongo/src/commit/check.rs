@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::transaction::{Failure, Transaction};
 use crate::document::TENANT;
+use crate::error::corrupt;
 use crate::store::Inner;
-use crate::{names, read};
+use crate::{names, read, schema};
 
 /// Checks, in one command, that new and changed links lead to records and that shared records that are guarded are
 /// live.
@@ -43,7 +44,7 @@ pub(crate) async fn targets(
         ];
         Some((def.table, stages))
     });
-    let found = union(transaction, branches.collect(), "checking links").await?;
+    let found = gather(transaction, branches.collect(), "checking links").await?;
     let mut there = BTreeSet::new();
     let mut live = BTreeSet::new();
     for document in &found {
@@ -124,7 +125,7 @@ pub(crate) async fn referrers(
     }
     let branches =
         asked.iter().enumerate().map(|(place, asked)| (asked.def.table, asked.stages(change.tenant, place)));
-    let found = union(transaction, branches.collect(), "looking for records that refer").await?;
+    let found = gather(transaction, branches.collect(), "looking for records that refer").await?;
     let Some(first) = found.first() else { return Ok(()) };
     let place = first.get_i64("n").ok().and_then(|place| usize::try_from(place).ok());
     let Some(asked) = place.and_then(|place| asked.get(place)) else { return Ok(()) };
@@ -166,16 +167,35 @@ impl Asked {
     }
 }
 
-/// Several small reads as one command.
-async fn union(
+/// Several small reads as one command: lookups from the one document of the schema's version, because `$unionWith`
+/// is not allowed in a transaction.
+async fn gather(
     transaction: &mut Transaction<'_>,
     branches: Vec<(&'static str, Vec<Document>)>,
     what: &str,
 ) -> Result<Vec<Document>, Failure> {
-    let mut branches = branches.into_iter();
-    let Some((first, mut stages)) = branches.next() else { return Ok(Vec::new()) };
-    for (collection, pipeline) in branches {
-        stages.push(doc! { "$unionWith": { "coll": collection, "pipeline": pipeline } });
+    if branches.is_empty() {
+        return Ok(Vec::new());
     }
-    transaction.aggregate(first, stages, what).await
+    let count = branches.len();
+    let mut stages = vec![doc! { "$match": { "_id": schema::META_ID } }];
+    for (place, (collection, pipeline)) in branches.into_iter().enumerate() {
+        stages.push(
+            doc! { "$lookup": { "from": collection, "pipeline": pipeline, "as": format!("r{place}") } },
+        );
+    }
+    let mut found = transaction.aggregate(names::META, stages, what).await?;
+    let Some(mut found) = found.pop() else {
+        return Err(Failure::Store(corrupt(format!("{} lacks its document", names::META))));
+    };
+    let mut all = Vec::new();
+    for place in 0..count {
+        if let Some(Bson::Array(documents)) = found.remove(format!("r{place}")) {
+            all.extend(documents.into_iter().filter_map(|document| match document {
+                Bson::Document(document) => Some(document),
+                _ => None,
+            }));
+        }
+    }
+    Ok(all)
 }

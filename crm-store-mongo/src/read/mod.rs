@@ -94,6 +94,7 @@ pub(crate) fn plan(inner: &Inner, tenant: TenantId, read: &Read) -> Result<Optio
             let filter = doc! { TENANT: names::tenant(tenant), "number": { "$gt": after } };
             bounded(names::LOG, filter, doc! { "number": 1 }, *limit)
         }
+        Read::LogHead => one(names::HEADS, names::head(tenant)),
         Read::Position { consumer } => one(names::CONSUMERS, names::consumer(tenant, consumer)),
     }))
 }
@@ -108,7 +109,7 @@ fn check(read: &Read) -> Result<(), StoreError> {
         | Read::Subtree { limit, .. }
         | Read::History { limit, .. }
         | Read::Log { limit, .. } => *limit,
-        Read::Key { .. } | Read::Position { .. } => 0,
+        Read::Key { .. } | Read::LogHead | Read::Position { .. } => 0,
     };
     if limit > MAX_LIMIT {
         return Err(refused(format!("{limit} at once; ask for at most {MAX_LIMIT} and go on from there")));
@@ -157,7 +158,7 @@ impl Reader<'_> {
                     .collect::<Result<_, _>>()?,
             ),
             Read::Key { .. } => Answer::Key(documents.first().map(key_record).transpose()?),
-            Read::Position { .. } => Answer::Position(
+            Read::LogHead | Read::Position { .. } => Answer::Position(
                 documents.first().and_then(|consumer| consumer.get_i64("number").ok()).unwrap_or(0),
             ),
             _ => Answer::Log(documents.iter().map(log::to_row).collect::<Result<_, _>>()?),

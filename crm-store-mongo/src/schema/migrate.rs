@@ -7,7 +7,7 @@ use crm_core::catalog::Catalog;
 use crm_core::store::StoreError;
 use mongodb::Database;
 
-use super::{Index, VERSION, collections, indexes, verify};
+use super::{Index, META_ID, VERSION, collections, indexes, verify};
 use crate::error::{code, is_lost, is_transient, store_error};
 use crate::{MongoOptions, names};
 
@@ -45,7 +45,7 @@ pub(crate) async fn migrate(
     let keep =
         doc! { "name": "keys_expire", "expireAfterSeconds": wanted.iter().find_map(|index| index.expires) };
     step(db, &doc! { "collMod": names::KEYS, "index": keep }, "setting how long keys are kept").await?;
-    let update = doc! { "q": { "_id": "schema" }, "u": { "$set": { "version": VERSION } }, "upsert": true };
+    let update = doc! { "q": { "_id": META_ID }, "u": { "$set": { "version": VERSION } }, "upsert": true };
     step(db, &doc! { "update": names::META, "updates": [update] }, "writing the schema's version").await
 }
 

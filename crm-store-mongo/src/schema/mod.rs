@@ -17,6 +17,8 @@ use crate::options::MongoOptions;
 
 /// The version of the layout that this crate reads and writes.
 pub(crate) const VERSION: i32 = 1;
+/// The document of [`names::META`] that holds it.
+pub(crate) const META_ID: &str = "schema";
 /// What is said to a server that cannot run transactions.
 pub(crate) const REPLICA_SET: &str = "MongoDB runs without a replica set and so without transactions; start mongod with \
      --replSet NAME and run rs.initiate() once (a single member will do)";

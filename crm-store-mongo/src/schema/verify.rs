@@ -7,7 +7,7 @@ use crm_core::catalog::Catalog;
 use crm_core::store::StoreError;
 use mongodb::Database;
 
-use super::{Index, REPLICA_SET, VERSION, collections, indexes};
+use super::{Index, META_ID, REPLICA_SET, VERSION, collections, indexes};
 use crate::error::{code, store_error};
 use crate::{MongoOptions, names};
 
@@ -66,7 +66,7 @@ pub(crate) async fn server(db: &Database) -> Result<(), StoreError> {
 pub(crate) async fn version(db: &Database, migrating: bool) -> Result<(), StoreError> {
     let found = db
         .collection::<Document>(names::META)
-        .find_one(doc! { "_id": "schema" })
+        .find_one(doc! { "_id": META_ID })
         .await
         .map_err(|e| store_error("reading the schema's version", &e))?
         .and_then(|meta| meta.get_i32("version").ok());
