@@ -27,15 +27,22 @@ impl CursorKeys {
     /// A cursor for a place in the answer to a question of a tenant.
     pub(crate) fn sign(&self, tenant: TenantId, question: &str, place: &Json) -> String {
         let payload = place.to_string();
-        let mut bytes = self.keys.first().map_or_else(Vec::new, |key| signature(key, tenant, question, &payload));
+        let mut bytes =
+            self.keys.first().map_or_else(Vec::new, |key| signature(key, tenant, question, &payload));
         bytes.extend_from_slice(payload.as_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// The place, if the cursor was signed by one of the keys for the same question of the same tenant.
-    pub(crate) fn verify(&self, tenant: TenantId, question: &str, cursor: &str) -> Result<Json, CriteriaError> {
+    pub(crate) fn verify(
+        &self,
+        tenant: TenantId,
+        question: &str,
+        cursor: &str,
+    ) -> Result<Json, CriteriaError> {
         let refused = |why: &str| CriteriaError { at: "cursor".to_owned(), why: why.to_owned() };
-        let malformed = || refused("is not one that this library gave; pass on what a page returned, unchanged");
+        let malformed =
+            || refused("is not one that this library gave; pass on what a page returned, unchanged");
         if cursor.len() > 16_384 {
             return Err(malformed());
         }

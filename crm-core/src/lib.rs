@@ -11,6 +11,7 @@
 //! - [`criteria`]: the language that filters records and will define segments.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
+//! - [`sweep`]: bulk work in pieces.
 //! - [`store`]: the contract between the rules and a store.
 
 extern crate self as crm_core;
@@ -34,14 +35,15 @@ pub mod policy;
 pub mod query;
 pub mod record;
 pub mod store;
+pub mod sweep;
 pub mod tenant;
 pub mod timeline;
 pub mod value;
 
+pub use catalog::Entity;
 pub use command::Error;
 pub use context::Context;
 pub use crm::{BuildError, Crm, CrmBuilder, Done};
-pub use catalog::Entity;
 pub use customer::Expect;
 pub use env::{Env, FixedEnv, SystemEnv};
 pub use id::{RecordId, TenantId};
@@ -58,12 +60,13 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<interaction::Interaction>()
         .with::<invoice::Invoice>()
         .with::<invoice::InvoiceLine>()
+        .with::<sweep::Sweep>()
         .with::<tenant::Settings>()
 }
 
 /// The entities of this library.
 pub(crate) fn standard_entities() -> Vec<&'static catalog::EntityDef> {
-    standard_catalog().build().map(|catalog| catalog.entities().collect()).unwrap_or_default()
+    standard_catalog().into_entities()
 }
 
 #[doc(hidden)]

@@ -20,7 +20,7 @@ pub fn truncate(at: Instant) -> Instant {
 /// One value of one field.
 ///
 /// Enums are [`Value::Text`] with one of the field's codes, links are [`Value::Id`]. Decimals are kept without
-/// trailing zeros. Empty text is [`Value::Null`]: it does not exist.
+/// trailing zeros. An empty text, list or map is [`Value::Null`]: it does not exist.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// Nothing is known.

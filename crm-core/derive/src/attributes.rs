@@ -62,7 +62,8 @@ impl EntityAttributes {
             }
             "index" => {
                 let Rule { name, fields, .. } = Rule::read(meta)?;
-                self.indexes.push(quote!(::crm_core::catalog::IndexDef { name: #name, fields: &[#(#fields),*] }));
+                self.indexes
+                    .push(quote!(::crm_core::catalog::IndexDef { name: #name, fields: &[#(#fields),*] }));
             }
             "check" => meta.parse_nested_meta(|check| {
                 let kind = check.path.get_ident().map(ToString::to_string).unwrap_or_default();
@@ -124,7 +125,8 @@ impl FieldAttributes {
         let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
         let kind = quote!(::crm_core::catalog::Kind);
         let format = quote!(::crm_core::catalog::Format);
-        let text = |max: usize, variant: TokenStream| quote!(#kind::Text { max: #max, format: #format::#variant });
+        let text =
+            |max: usize, variant: TokenStream| quote!(#kind::Text { max: #max, format: #format::#variant });
         let mut sensitive = true;
         let found = match name.as_str() {
             "line" => {
@@ -201,13 +203,18 @@ impl FieldAttributes {
 fn strings(meta: &ParseNestedMeta<'_>) -> Result<Vec<LitStr>> {
     let content;
     parenthesized!(content in meta.input);
-    Ok(content.parse_terminated(|input| input.parse::<LitStr>(), syn::Token![,])?.into_iter().collect())
+    Ok(content
+        .parse_terminated(syn::parse::ParseBuffer::parse::<LitStr>, syn::Token![,])?
+        .into_iter()
+        .collect())
 }
 
 fn numbers<const N: usize>(meta: &ParseNestedMeta<'_>) -> Result<[LitInt; N]> {
     let content;
     parenthesized!(content in meta.input);
-    let list: Vec<LitInt> =
-        content.parse_terminated(|input| input.parse::<LitInt>(), syn::Token![,])?.into_iter().collect();
+    let list: Vec<LitInt> = content
+        .parse_terminated(syn::parse::ParseBuffer::parse::<LitInt>, syn::Token![,])?
+        .into_iter()
+        .collect();
     list.try_into().map_err(|_| meta.error(format!("expected {N} number(s)")))
 }

@@ -33,14 +33,16 @@ pub(crate) fn entity(input: &DeriveInput) -> Result<TokenStream> {
             fields.push(Field { ident, ty: &field.ty, attributes: FieldAttributes::read(&field.attrs)? });
         }
     }
-    let id_type = id_type.ok_or_else(|| Error::new_spanned(input, "an entity has a field `id` of a newtype id"))?;
+    let id_type =
+        id_type.ok_or_else(|| Error::new_spanned(input, "an entity has a field `id` of a newtype id"))?;
     if !has_meta {
         return Err(Error::new_spanned(input, "an entity has a field `meta: Meta`"));
     }
     let definition = definition(input, &of_entity, &fields)?;
     let entity = &input.ident;
     let names: Vec<_> = fields.iter().map(|field| field.ident).collect();
-    let places: Vec<_> = (0..fields.len()).map(|n| quote!(::crm_core::catalog::system::FIRST_OWN + #n)).collect();
+    let places: Vec<_> =
+        (0..fields.len()).map(|n| quote!(::crm_core::catalog::system::FIRST_OWN + #n)).collect();
     Ok(quote! {
         impl ::crm_core::catalog::Entity for #entity {
             type Id = #id_type;
@@ -78,7 +80,11 @@ pub(crate) fn entity(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-fn definition(input: &DeriveInput, of_entity: &EntityAttributes, fields: &[Field<'_>]) -> Result<TokenStream> {
+fn definition(
+    input: &DeriveInput,
+    of_entity: &EntityAttributes,
+    fields: &[Field<'_>],
+) -> Result<TokenStream> {
     let missing = |what| Error::new_spanned(input, format!("#[entity({what} = \"...\")] is missing"));
     let name = of_entity.name.as_ref().ok_or_else(|| missing("name"))?;
     let table = of_entity.table.as_ref().ok_or_else(|| missing("table"))?;
@@ -86,8 +92,9 @@ fn definition(input: &DeriveInput, of_entity: &EntityAttributes, fields: &[Field
     for field in fields {
         let Field { ident, ty, attributes } = field;
         let written = quote!(#ty).to_string();
-        let holds_text =
-            written.split(|c: char| !c.is_alphanumeric()).any(|word| ["String", "Vec", "Custom", "Json"].contains(&word));
+        let holds_text = written
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| ["String", "Vec", "Custom", "Json"].contains(&word));
         if (attributes.sensitive || holds_text) && attributes.privacy.is_none() {
             return Err(Error::new_spanned(
                 ident,
@@ -112,7 +119,8 @@ fn definition(input: &DeriveInput, of_entity: &EntityAttributes, fields: &[Field
             privacy: #privacy,
         }));
     }
-    let optional = |text: &Option<syn::LitStr>| text.as_ref().map_or(quote!(None), |text| quote!(Some(#text)));
+    let optional =
+        |text: &Option<syn::LitStr>| text.as_ref().map_or(quote!(None), |text| quote!(Some(#text)));
     let (root, parent) = (optional(&of_entity.root), optional(&of_entity.parent));
     let (append_only, shared) = (of_entity.append_only, of_entity.shared);
     let (uniques, indexes, checks) = (&of_entity.uniques, &of_entity.indexes, &of_entity.checks);

@@ -66,7 +66,12 @@ impl Catalog {
 
     /// The entities in an order in which every link leads to an earlier one or to its own kind.
     pub fn in_link_order(&self) -> Vec<&'static EntityDef> {
-        fn visit(catalog: &Catalog, def: &'static EntityDef, done: &mut Vec<&'static EntityDef>, depth: usize) {
+        fn visit(
+            catalog: &Catalog,
+            def: &'static EntityDef,
+            done: &mut Vec<&'static EntityDef>,
+            depth: usize,
+        ) {
             if depth > 64 || done.contains(&def) {
                 return;
             }
@@ -96,6 +101,10 @@ impl CatalogBuilder {
         self
     }
 
+    pub(crate) fn into_entities(self) -> Vec<&'static EntityDef> {
+        self.entities
+    }
+
     /// Checks that names are unique, links lead to known entities, rules name known fields, and every field
     /// that can hold personal data has a privacy rule that its type accepts.
     pub fn build(self) -> Result<Catalog, CatalogError> {
@@ -120,7 +129,11 @@ impl CatalogBuilder {
             check_names(def)?;
             check_fields(&catalog, def)?;
             if def.root.is_some() && catalog.root_path(def).is_none() {
-                return Err(refuse(def, "root", "the path must be links, joined by dots, that end at the customer"));
+                return Err(refuse(
+                    def,
+                    "root",
+                    "the path must be links, joined by dots, that end at the customer",
+                ));
             }
         }
         Ok(catalog)
@@ -165,7 +178,11 @@ fn check_fields(catalog: &Catalog, def: &EntityDef) -> Result<(), CatalogError> 
         }
         match &field.kind {
             Kind::Link { entity } if catalog.get(entity).is_none() => {
-                return Err(refuse(def, field.name, &format!("the link leads to {entity}, which is not registered")));
+                return Err(refuse(
+                    def,
+                    field.name,
+                    &format!("the link leads to {entity}, which is not registered"),
+                ));
             }
             Kind::Link { .. } if !field.name.ends_with("_id") => {
                 return Err(refuse(def, field.name, "the name of a link ends with _id"));

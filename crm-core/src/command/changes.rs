@@ -284,7 +284,8 @@ impl<'a> Changes<'a> {
         let mut seen = BTreeSet::new();
         self.guards.retain(|guard| {
             let (def, id) = guard.target();
-            !written.contains(&(def.name, id)) && seen.insert((def.name, id, matches!(guard, Guard::Live { .. })))
+            !written.contains(&(def.name, id))
+                && seen.insert((def.name, id, matches!(guard, Guard::Live { .. })))
         });
     }
 
@@ -303,7 +304,8 @@ impl<'a> Changes<'a> {
         if let Some(known) = self.roots.get(&next) {
             return *known;
         }
-        let above = self.writes.iter().map(|(write, ..)| write.record()).find(|record| record.id() == next)?;
+        let above =
+            self.writes.iter().map(|(write, ..)| write.record()).find(|record| record.id() == next)?;
         self.root_of(above)
     }
 

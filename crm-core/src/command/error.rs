@@ -11,7 +11,7 @@ use crate::store::{StoreError, WriteError};
 /// `R` holds the refusals of the one operation, which a caller can match.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
-pub enum Error<R: std::error::Error + 'static = NoRefusal> {
+pub enum Error<R: Refusal = NoRefusal> {
     /// A rule of this operation speaks against it.
     #[error(transparent)]
     Refused(R),
@@ -79,9 +79,21 @@ pub enum Error<R: std::error::Error + 'static = NoRefusal> {
     Store(#[from] StoreError),
 }
 
+/// What an operation refuses for reasons of its own.
+pub trait Refusal: std::error::Error + Send + Sync + 'static {
+    /// A name for programs, stable across versions.
+    fn code(&self) -> &'static str;
+}
+
 /// For operations that have no refusals of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoRefusal {}
+
+impl Refusal for NoRefusal {
+    fn code(&self) -> &'static str {
+        match *self {}
+    }
+}
 
 /// Why a command declines; the facade turns it into an [`Error`].
 #[derive(Debug)]
@@ -119,29 +131,31 @@ impl<R> From<Unreadable> for Decline<R> {
     }
 }
 
-impl<R: std::error::Error + 'static> From<Decline<R>> for Error<R> {
+impl<R: Refusal> From<Decline<R>> for Error<R> {
     fn from(decline: Decline<R>) -> Self {
         match decline {
             Decline::Refused(refusal) => Self::Refused(refusal),
             Decline::Invalid(errors) => Self::Invalid(errors),
             Decline::NotFound(entity, id) => Self::NotFound { entity, id },
-            Decline::Version { entity, id, expected, found } => Self::VersionConflict { entity, id, expected, found },
+            Decline::Version { entity, id, expected, found } => {
+                Self::VersionConflict { entity, id, expected, found }
+            }
             Decline::Unreadable(error) => Self::Store(StoreError::Corrupt { what: error.to_string() }),
         }
     }
 }
 
-impl<R: std::error::Error + 'static> From<Unreadable> for Error<R> {
+impl<R: Refusal> From<Unreadable> for Error<R> {
     fn from(error: Unreadable) -> Self {
         Self::Store(StoreError::Corrupt { what: error.to_string() })
     }
 }
 
-impl<R: std::error::Error + 'static> Error<R> {
+impl<R: Refusal> Error<R> {
     /// A name for programs, stable across versions.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Refused(_) => "refused",
+            Self::Refused(refusal) => refusal.code(),
             Self::Invalid(_) => "invalid",
             Self::Criteria(_) => "invalid_criteria",
             Self::NotFound { .. } => "not_found",

@@ -10,7 +10,7 @@ mod loaded;
 
 pub use changes::Changes;
 pub(crate) use changes::tag_token;
-pub use error::{Decline, Error, NoRefusal};
+pub use error::{Decline, Error, NoRefusal, Refusal};
 pub use loaded::{Loaded, Need};
 
 use serde_json::Value as Json;
@@ -22,7 +22,7 @@ pub trait Command: Send + Sync {
     /// What it gives.
     type Output: Send;
     /// Why it may be refused, beyond what every command may be.
-    type Refusal: std::error::Error + Send + Sync + 'static;
+    type Refusal: Refusal;
 
     /// The name in log and idempotency keys: `customers.create`.
     fn name(&self) -> &'static str;
@@ -44,7 +44,11 @@ pub trait Command: Send + Sync {
     fn needs(&self, loaded: &Loaded) -> Vec<Need>;
 
     /// Decides: fills the changes, or declines.
-    fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Result<Self::Output, Decline<Self::Refusal>>;
+    fn decide(
+        &self,
+        loaded: &Loaded,
+        changes: &mut Changes<'_>,
+    ) -> Result<Self::Output, Decline<Self::Refusal>>;
 
     /// What a repeat with the same idempotency key gives: the records that the first one wrote, as they are now.
     fn recall(&self, loaded: &Loaded, written: &[(String, uuid::Uuid, i64)]) -> Option<Self::Output>;

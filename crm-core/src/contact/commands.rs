@@ -4,10 +4,10 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::catalog::Entity;
-use crate::command::{Changes, Command, Decline, Loaded, Need};
+use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::contact::{Contact, ContactId, ContactRole};
-use crate::customer::{Customer, CustomerId, Expect, at_place, input_of, live_customer, normal_phone};
 use crate::criteria::Filter;
+use crate::customer::{Customer, CustomerId, Expect, at_place, input_of, live_customer, normal_phone};
 use crate::policy::Action;
 use crate::store::Query;
 use crate::value::Value;
@@ -19,6 +19,14 @@ pub enum ContactRefusal {
     /// The role is at the contact's own customer.
     #[error("contact {0} belongs to that customer; a role is for a further one")]
     OwnCustomer(ContactId),
+}
+
+impl Refusal for ContactRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::OwnCustomer(_) => "contact_own_customer",
+        }
+    }
 }
 
 type Decision<T> = Result<T, Decline<ContactRefusal>>;
@@ -54,7 +62,8 @@ impl Command for CreateContact {
 
     fn needs(&self, _: &Loaded) -> Vec<Need> {
         let customers = self.contacts.iter().map(|contact| contact.customer_id.0).collect();
-        let primaries = self.contacts.iter().filter(|c| c.is_primary).filter_map(|c| primary_of(c.customer_id));
+        let primaries =
+            self.contacts.iter().filter(|c| c.is_primary).filter_map(|c| primary_of(c.customer_id));
         std::iter::once(Need::Records(Customer::def(), customers)).chain(primaries).collect()
     }
 
@@ -68,7 +77,8 @@ impl Command for CreateContact {
             if contact.is_primary {
                 demote(contact.customer_id, None, loaded, changes)?;
             }
-            let contact = changes.insert(&contact).map_err(|errors| at_place(errors, place, self.contacts.len()))?;
+            let contact =
+                changes.insert(&contact).map_err(|errors| at_place(errors, place, self.contacts.len()))?;
             changes.event(
                 "contact.created",
                 json!({ "contact_id": contact.id, "customer_id": contact.customer_id, "is_primary": contact.is_primary }),
@@ -130,18 +140,21 @@ impl Command for UpdateContact<'_> {
         self.expect.check("contact", self.id.0, before.meta.version)?;
         let mut after = before.clone();
         (self.change)(&mut after);
-        if after.phone != before.phone {
+        if after.phone == before.phone {
+            after.phone_e164.clone_from(&before.phone_e164);
+        } else {
             let region = loaded.settings(changes.context().tenant)?.region;
             after.phone_e164 = after.phone.as_deref().and_then(|phone| normal_phone(phone, region));
-        } else {
-            after.phone_e164.clone_from(&before.phone_e164);
         }
         if after.is_primary && !before.is_primary {
             demote(before.customer_id, Some(self.id), loaded, changes)?;
         }
         let after = changes.update(&before, &after)?;
         if after.meta.version != before.meta.version {
-            changes.event("contact.updated", json!({ "contact_id": after.id, "customer_id": after.customer_id }));
+            changes.event(
+                "contact.updated",
+                json!({ "contact_id": after.id, "customer_id": after.customer_id }),
+            );
         }
         Ok(after)
     }
@@ -239,7 +252,8 @@ impl Command for AddContactRole {
             customer_id: self.customer,
             role: self.role.clone(),
         })?;
-        changes.event("contact.role_added", json!({ "contact_id": self.contact, "customer_id": self.customer }));
+        changes
+            .event("contact.role_added", json!({ "contact_id": self.contact, "customer_id": self.customer }));
         Ok(role)
     }
 
@@ -275,12 +289,18 @@ fn primary_of(customer: CustomerId) -> Option<Need> {
 }
 
 /// Takes the primary place from whoever has it.
-fn demote(customer: CustomerId, except: Option<ContactId>, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<()> {
+fn demote(
+    customer: CustomerId,
+    except: Option<ContactId>,
+    loaded: &Loaded,
+    changes: &mut Changes<'_>,
+) -> Decision<()> {
     for primary in loaded.all::<Contact>(&format!("primary of {customer}"))? {
         if Some(primary.id) != except {
             let demoted = Contact { is_primary: false, ..primary.clone() };
             changes.update(&primary, &demoted)?;
-            changes.event("contact.primary_lost", json!({ "contact_id": primary.id, "customer_id": customer }));
+            changes
+                .event("contact.primary_lost", json!({ "contact_id": primary.id, "customer_id": customer }));
         }
     }
     Ok(())

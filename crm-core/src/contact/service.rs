@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::command::Error;
 use crate::contact::{
-    AddContactRole, Contact, ContactId, ContactRefusal, ContactRole, CreateContact, DeleteContact, UpdateContact,
+    AddContactRole, Contact, ContactId, ContactRefusal, ContactRole, CreateContact, DeleteContact,
+    UpdateContact,
 };
 use crate::context::Context;
 use crate::crm::{Crm, Done};

@@ -63,137 +63,140 @@ impl Scope<'_> {
         }
         Err(unknown_field(def, ""))
     }
+}
 
-    pub(super) fn condition(
-        &self,
-        path: Path,
-        operator: &str,
-        value: Option<&Json>,
-        zone: Tz,
-    ) -> Result<Node, Refusal> {
-        let leaf = |test| Node::Leaf { path: path.clone(), condition: Condition::Fixed(test) };
-        let not = |node| Node::Not(Box::new(node));
-        let one = || value.ok_or(("operator", format!("{operator} needs a value")));
-        match operator {
-            "exists" => match value {
-                None | Some(Json::Bool(true)) => Ok(leaf(Test::Exists)),
-                Some(Json::Bool(false)) => Ok(not(leaf(Test::Exists))),
-                Some(other) => Err(("value", format!("{} found; exists takes true or false", kind_of(other)))),
-            },
-            "eq" => self.equal(&path, one()?, zone),
-            "ne" => self.equal(&path, one()?, zone).map(not),
-            "in" | "not_in" => {
-                let Json::Array(items) = one()? else {
-                    return Err(("value", format!("{operator} takes a list")));
-                };
-                if items.len() > 1_000 {
-                    return Err(("value", format!("{operator} takes at most 1,000 values")));
-                }
-                let mut nodes = Vec::new();
-                let mut fixed = Vec::new();
-                for item in items {
-                    match self.equal(&path, item, zone)? {
-                        Node::Leaf { condition: Condition::Fixed(Test::In(values)), .. } => fixed.extend(values),
-                        node => nodes.push(node),
+/// The node that an operator and its value make.
+pub(super) fn condition(
+    path: &Path,
+    operator: &str,
+    value: Option<&Json>,
+    zone: Tz,
+) -> Result<Node, Refusal> {
+    let leaf = |test| Node::Leaf { path: path.clone(), condition: Condition::Fixed(test) };
+    let not = |node| Node::Not(Box::new(node));
+    let one = || value.ok_or(("operator", format!("{operator} needs a value")));
+    match operator {
+        "exists" => match value {
+            None | Some(Json::Bool(true)) => Ok(leaf(Test::Exists)),
+            Some(Json::Bool(false)) => Ok(not(leaf(Test::Exists))),
+            Some(other) => Err(("value", format!("{} found; exists takes true or false", kind_of(other)))),
+        },
+        "eq" => equal(path, one()?, zone),
+        "ne" => equal(path, one()?, zone).map(not),
+        "in" | "not_in" => {
+            let Json::Array(items) = one()? else {
+                return Err(("value", format!("{operator} takes a list")));
+            };
+            if items.len() > 1_000 {
+                return Err(("value", format!("{operator} takes at most 1,000 values")));
+            }
+            let mut nodes = Vec::new();
+            let mut fixed = Vec::new();
+            for item in items {
+                match equal(path, item, zone)? {
+                    Node::Leaf { condition: Condition::Fixed(Test::In(values)), .. } => {
+                        fixed.extend(values);
                     }
+                    node => nodes.push(node),
                 }
-                nodes.push(leaf(Test::In(fixed)));
-                let node = if nodes.len() == 1 { nodes.remove(0) } else { Node::Any(nodes) };
-                Ok(if operator == "in" { node } else { not(node) })
             }
-            "lt" | "lte" | "gt" | "gte" => self.compare(&path, operator, one()?, zone),
-            "between" => match one()? {
-                Json::Array(ends) if ends.len() == 2 => Ok(Node::All(vec![
-                    self.compare(&path, "gte", &ends[0], zone)?,
-                    self.compare(&path, "lte", &ends[1], zone)?,
-                ])),
-                _ => Err(("value", "between takes a list of two values, both included".to_owned())),
-            },
-            "contains" | "starts_with" => self.text_test(&path, operator, one()?).map(leaf),
-            _ => Err((
-                "operator",
-                format!(
-                    "{operator} is unknown; use eq, ne, gt, gte, lt, lte, in, not_in, between, contains, starts_with \
-                     or exists"
-                ),
-            )),
+            nodes.push(leaf(Test::In(fixed)));
+            let node = if nodes.len() == 1 { nodes.remove(0) } else { Node::Any(nodes) };
+            Ok(if operator == "in" { node } else { not(node) })
         }
+        "lt" | "lte" | "gt" | "gte" => compare(path, operator, one()?, zone),
+        "between" => match one()? {
+            Json::Array(ends) if ends.len() == 2 => Ok(Node::All(vec![
+                compare(path, "gte", &ends[0], zone)?,
+                compare(path, "lte", &ends[1], zone)?,
+            ])),
+            _ => Err(("value", "between takes a list of two values, both included".to_owned())),
+        },
+        "contains" | "starts_with" => text_test(path, operator, one()?).map(leaf),
+        _ => Err((
+            "operator",
+            format!(
+                "{operator} is unknown; use eq, ne, gt, gte, lt, lte, in, not_in, between, contains, starts_with \
+                 or exists"
+            ),
+        )),
     }
+}
 
-    fn equal(&self, path: &Path, json: &Json, zone: Tz) -> Result<Node, Refusal> {
-        let field = path.field_def();
-        if field.field_type() == FieldType::List {
-            return Err(("operator", format!("{} is a list; use contains or exists", field.name)));
-        }
-        let leaf = |condition| Node::Leaf { path: path.clone(), condition };
-        Ok(match literal(path, json, zone)? {
-            Literal::Value(value) => leaf(Condition::Fixed(Test::In(vec![value]))),
-            Literal::Moment(moment) => Node::All(vec![
-                leaf(Condition::After { moment, or_equal: true }),
-                leaf(Condition::Before { moment, or_equal: true }),
-            ]),
-        })
+fn equal(path: &Path, json: &Json, zone: Tz) -> Result<Node, Refusal> {
+    let field = path.field_def();
+    if field.field_type() == FieldType::List {
+        return Err(("operator", format!("{} is a list; use contains or exists", field.name)));
     }
+    let leaf = |condition| Node::Leaf { path: path.clone(), condition };
+    Ok(match literal(path, json, zone)? {
+        Literal::Value(value) => leaf(Condition::Fixed(Test::In(vec![value]))),
+        Literal::Moment(moment) => Node::All(vec![
+            leaf(Condition::After { moment, or_equal: true }),
+            leaf(Condition::Before { moment, or_equal: true }),
+        ]),
+    })
+}
 
-    fn compare(&self, path: &Path, operator: &str, json: &Json, zone: Tz) -> Result<Node, Refusal> {
-        let field = path.field_def();
-        let leaf = |condition| Node::Leaf { path: path.clone(), condition };
-        if let Kind::Enum { codes, ordered } = field.kind {
-            if !ordered {
-                return Err(("operator", format!("{} has no order; use eq or in", field.name)));
-            }
-            let Literal::Value(Value::Text(code)) = literal(path, json, zone)? else {
-                return Err(("value", format!("expected one of {}", codes.join(", "))));
-            };
-            let rank = codes.iter().position(|c| *c == code).unwrap_or_default();
-            let chosen = match operator {
-                "lt" => &codes[..rank],
-                "lte" => &codes[..=rank],
-                "gt" => &codes[rank + 1..],
-                _ => &codes[rank..],
-            };
-            let values = chosen.iter().map(|code| Value::Text((*code).to_owned())).collect();
-            return Ok(leaf(Condition::Fixed(Test::In(values))));
+fn compare(path: &Path, operator: &str, json: &Json, zone: Tz) -> Result<Node, Refusal> {
+    let field = path.field_def();
+    let leaf = |condition| Node::Leaf { path: path.clone(), condition };
+    if let Kind::Enum { codes, ordered } = field.kind {
+        if !ordered {
+            return Err(("operator", format!("{} has no order; use eq or in", field.name)));
         }
-        if matches!(field.field_type(), FieldType::Bool | FieldType::List | FieldType::Id) {
-            return Err(("operator", format!("{} has no order; use eq, in or exists", field.name)));
-        }
-        Ok(leaf(match literal(path, json, zone)? {
-            Literal::Value(Value::Bool(_)) => {
-                return Err(("value", "truth values have no order; use eq".to_owned()));
-            }
-            Literal::Value(value) => Condition::Fixed(match operator {
-                "lt" => Test::Lt(value),
-                "lte" => Test::Le(value),
-                "gt" => Test::Gt(value),
-                _ => Test::Ge(value),
-            }),
-            Literal::Moment(moment) => match operator {
-                "lt" => Condition::Before { moment, or_equal: false },
-                "lte" => Condition::Before { moment, or_equal: true },
-                "gt" => Condition::After { moment, or_equal: false },
-                _ => Condition::After { moment, or_equal: true },
-            },
-        }))
-    }
-
-    fn text_test(&self, path: &Path, operator: &str, json: &Json) -> Result<Test, Refusal> {
-        let field = path.field_def();
-        let kind = field.field_type();
-        let is_text = matches!(field.kind, Kind::Text { .. }) || kind == FieldType::Custom;
-        if !is_text && !(kind == FieldType::List && operator == "contains") {
-            return Err(("operator", format!("{operator} needs text, and {} is {}", field.name, name_of(field))));
-        }
-        let Json::String(text) = json else {
-            return Err(("value", format!("{} found; {operator} takes text", kind_of(json))));
+        let Literal::Value(Value::Text(code)) = literal(path, json, zone)? else {
+            return Err(("value", format!("expected one of {}", codes.join(", "))));
         };
-        let text = clean(text)?;
-        let text = if field.folded { crate::format::fold(&text) } else { text };
-        if text.is_empty() {
-            return Err(("value", format!("{operator} needs a text that is not empty")));
-        }
-        Ok(if operator == "contains" { Test::Contains(text) } else { Test::StartsWith(text) })
+        let rank = codes.iter().position(|c| *c == code).unwrap_or_default();
+        let chosen = match operator {
+            "lt" => &codes[..rank],
+            "lte" => &codes[..=rank],
+            "gt" => &codes[rank + 1..],
+            _ => &codes[rank..],
+        };
+        let values = chosen.iter().map(|code| Value::Text((*code).to_owned())).collect();
+        return Ok(leaf(Condition::Fixed(Test::In(values))));
     }
+    if matches!(field.field_type(), FieldType::Bool | FieldType::List | FieldType::Id) {
+        return Err(("operator", format!("{} has no order; use eq, in or exists", field.name)));
+    }
+    Ok(leaf(match literal(path, json, zone)? {
+        Literal::Value(Value::Bool(_)) => {
+            return Err(("value", "truth values have no order; use eq".to_owned()));
+        }
+        Literal::Value(value) => Condition::Fixed(match operator {
+            "lt" => Test::Lt(value),
+            "lte" => Test::Le(value),
+            "gt" => Test::Gt(value),
+            _ => Test::Ge(value),
+        }),
+        Literal::Moment(moment) => match operator {
+            "lt" => Condition::Before { moment, or_equal: false },
+            "lte" => Condition::Before { moment, or_equal: true },
+            "gt" => Condition::After { moment, or_equal: false },
+            _ => Condition::After { moment, or_equal: true },
+        },
+    }))
+}
+
+fn text_test(path: &Path, operator: &str, json: &Json) -> Result<Test, Refusal> {
+    let field = path.field_def();
+    let kind = field.field_type();
+    let is_text = matches!(field.kind, Kind::Text { .. }) || kind == FieldType::Custom;
+    let is_item = kind == FieldType::List && operator == "contains";
+    if !is_text && !is_item {
+        return Err(("operator", format!("{operator} needs text, and {} is {}", field.name, name_of(field))));
+    }
+    let Json::String(text) = json else {
+        return Err(("value", format!("{} found; {operator} takes text", kind_of(json))));
+    };
+    let text = clean(text)?;
+    let text = if field.folded { crate::format::fold(&text) } else { text };
+    if text.is_empty() {
+        return Err(("value", format!("{operator} needs a text that is not empty")));
+    }
+    Ok(if operator == "contains" { Test::Contains(text) } else { Test::StartsWith(text) })
 }
 
 enum Literal {
@@ -204,12 +207,15 @@ enum Literal {
 fn literal(path: &Path, json: &Json, zone: Tz) -> Result<Literal, Refusal> {
     let field = path.field_def();
     let value = |value| Ok(Literal::Value(value));
-    let wrong = |expected: &str| Err(("value", format!("{} found; {} is {expected}", kind_of(json), field.name)));
+    let wrong =
+        |expected: &str| Err(("value", format!("{} found; {} is {expected}", kind_of(json), field.name)));
     match (&field.kind, json) {
         (_, Json::Null) => Err(("value", "null equals nothing; use exists".to_owned())),
-        (Kind::Bool, Json::Bool(b)) => value(Value::Bool(*b)),
+        (Kind::Bool | Kind::Custom, Json::Bool(b)) => value(Value::Bool(*b)),
         (Kind::Bool, _) => wrong("true or false"),
-        (Kind::Int { .. } | Kind::Decimal { .. }, Json::Number(_) | Json::String(_)) => value(Value::Decimal(decimal(json)?)),
+        (Kind::Int { .. } | Kind::Decimal { .. }, Json::Number(_) | Json::String(_)) => {
+            value(Value::Decimal(decimal(json)?))
+        }
         (Kind::Int { .. } | Kind::Decimal { .. }, _) => wrong("a number"),
         (Kind::Enum { codes, .. }, Json::String(code)) => {
             if codes.contains(&code.as_str()) {
@@ -226,12 +232,13 @@ fn literal(path: &Path, json: &Json, zone: Tz) -> Result<Literal, Refusal> {
         (Kind::Instant | Kind::Date, Json::String(text)) => moment_or_fixed(field, text, zone),
         (Kind::Instant, _) => wrong("an instant such as \"2024-03-01T12:00:00Z\" or \"now-90d\""),
         (Kind::Date, _) => wrong("a day such as \"2024-03-01\" or \"today-90d\""),
-        (Kind::Id | Kind::Link { .. } | Kind::AnyLink { .. }, Json::String(text)) => match Uuid::parse_str(text) {
-            Ok(id) => value(Value::Id(id)),
-            Err(_) => wrong("an id such as \"01890a5d-ac96-774b-bcce-b302099a8057\""),
-        },
+        (Kind::Id | Kind::Link { .. } | Kind::AnyLink { .. }, Json::String(text)) => {
+            match Uuid::parse_str(text) {
+                Ok(id) => value(Value::Id(id)),
+                Err(_) => wrong("an id such as \"01890a5d-ac96-774b-bcce-b302099a8057\""),
+            }
+        }
         (Kind::Id | Kind::Link { .. } | Kind::AnyLink { .. }, _) => wrong("an id"),
-        (Kind::Custom, Json::Bool(b)) => value(Value::Bool(*b)),
         (Kind::Custom, Json::Number(_)) => value(Value::Decimal(decimal(json)?)),
         (Kind::Custom, Json::String(text)) => match (Moment::parse(text, zone), parse_instant(text)) {
             (Some(moment), _) => moment.map(Literal::Moment).map_err(|why| ("value", why)),
@@ -271,7 +278,9 @@ fn decimal(json: &Json) -> Result<Decimal, Refusal> {
     };
     let parsed = text.parse::<Decimal>().or_else(|_| Decimal::from_scientific(&text));
     match parsed {
-        Ok(number) if number.abs() < Decimal::from(10_i64.pow(15)) && number.scale() <= 12 => Ok(number.normalize()),
+        Ok(number) if number.abs() < Decimal::from(10_i64.pow(15)) && number.scale() <= 12 => {
+            Ok(number.normalize())
+        }
         _ => Err(("value", "expected a number below 10^15 with at most 12 decimals".to_owned())),
     }
 }
@@ -296,4 +305,72 @@ fn name_of(field: &FieldDef) -> &'static str {
 fn unknown_field(def: &EntityDef, step: &str) -> String {
     let names: Vec<&str> = def.fields.iter().map(|field| field.link_name().unwrap_or(field.name)).collect();
     format!("{} has no field {step:?}; it has {}", def.name, names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::criteria::Criteria;
+    use crate::customer::Customer;
+
+    fn customers(json: &Json) -> Result<Criteria, CriteriaError> {
+        let catalog = crate::standard_catalog().build().unwrap();
+        Criteria::parse(json, <Customer as crate::catalog::Entity>::def(), &Scope::new(&catalog, Tz::UTC))
+    }
+
+    #[test]
+    fn lc_08_an_error_points_at_its_place_and_says_what_would_be_right() {
+        let cases = [
+            (
+                json!({ "all": [{ "field": "status", "operator": "eq", "value": "active" },
+                { "field": "status", "operator": "eq", "value": "gold" }] }),
+                "all[1].value",
+                "prospect",
+            ),
+            (json!({ "not": { "field": "statu", "operator": "eq", "value": "x" } }), "not.field", "status"),
+            (json!({ "field": "status", "operator": "like", "value": "x" }), "operator", "starts_with"),
+            (json!({ "field": "status", "operator": "lt", "value": "active" }), "operator", "no order"),
+            (json!({ "field": "created_at", "operator": "gt", "value": "now-3M" }), "value", "today-3M"),
+            (json!({ "field": "created_at", "operator": "gt", "value": 7 }), "value", "now-90d"),
+            (
+                json!({ "field": "created_at", "operator": "gt", "value": "now", "zone": "Mars" }),
+                "zone",
+                "Europe",
+            ),
+            (json!({ "field": "is_vip", "operator": "eq", "value": "yes" }), "value", "true or false"),
+            (json!({ "field": "is_vip", "operator": "eq", "value": null }), "value", "exists"),
+            (json!({ "field": "owner.nam", "operator": "exists" }), "field", "name"),
+            (json!({ "field": "status.x", "operator": "exists" }), "field", "not a link"),
+            (json!({ "field": "tags", "operator": "eq", "value": "x" }), "operator", "contains"),
+            (json!({ "field": "custom.a$b", "operator": "exists" }), "field", "letters"),
+            (json!({ "field": "display_name", "operator": "contains", "value": "" }), "value", "not empty"),
+            (json!({ "field": "display_name", "operator": "in", "value": "x" }), "value", "list"),
+            (
+                json!({ "field": "display_name", "operator": "eq", "value": "x", "extra": 1 }),
+                "extra",
+                "unknown",
+            ),
+            (json!({ "all": [], "any": [] }), "", "nest"),
+            (json!({ "all": {} }), "", "list"),
+            (json!([]), "", "object"),
+        ];
+        for (criteria, at, why) in cases {
+            let error = customers(&criteria).unwrap_err();
+            assert_eq!(error.at, at, "{criteria}: {}", error.why);
+            assert!(error.why.contains(why), "{criteria}: {:?} lacks {why:?}", error.why);
+        }
+    }
+
+    #[test]
+    fn lc_08_nesting_and_lists_are_bounded() {
+        let mut deep = json!({ "all": [] });
+        for _ in 0..40 {
+            deep = json!({ "not": deep });
+        }
+        assert!(customers(&deep).is_err());
+        let many: Vec<Json> = (0..1_001).map(|_| json!({ "all": [] })).collect();
+        assert!(customers(&json!({ "any": many })).is_err());
+    }
 }

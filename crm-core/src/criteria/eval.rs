@@ -151,3 +151,75 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::catalog::Entity;
+    use crate::criteria::Scope;
+    use crate::customer::Customer;
+
+    fn judge(json: &Json, customer: &Customer, now: &str) -> Verdict {
+        let catalog = crate::standard_catalog().build().unwrap();
+        let criteria =
+            Criteria::parse(json, Customer::def(), &Scope::new(&catalog, chrono_tz::Tz::UTC)).unwrap();
+        criteria.judge(&customer.to_record(), &NoLinks, now.parse().unwrap())
+    }
+
+    #[test]
+    fn lc_08_of_a_missing_value_only_the_negations_are_true() {
+        let customer = Customer::default();
+        let now = "2024-02-29T12:00:00Z";
+        for (operator, value) in [
+            ("eq", json!("a")),
+            ("in", json!(["a"])),
+            ("contains", json!("a")),
+            ("starts_with", json!("a")),
+            ("lt", json!("z")),
+            ("gte", json!("a")),
+            ("between", json!(["a", "z"])),
+        ] {
+            let leaf = json!({ "field": "email", "operator": operator, "value": value });
+            assert!(!judge(&leaf, &customer, now).holds, "{operator}");
+            assert!(judge(&json!({ "not": leaf }), &customer, now).holds, "not {operator}");
+        }
+        for (operator, value) in [("ne", json!("a")), ("not_in", json!(["a"])), ("exists", json!(false))] {
+            let leaf = json!({ "field": "email", "operator": operator, "value": value });
+            assert!(judge(&leaf, &customer, now).holds, "{operator}");
+        }
+        assert!(!judge(&json!({ "field": "tags", "operator": "exists" }), &customer, now).holds);
+    }
+
+    #[test]
+    fn lc_09_time_alone_moves_a_member_out_at_the_right_instant() {
+        let mut customer = Customer::default();
+        customer.meta.created_at = "2024-02-29T12:00:00Z".parse().unwrap();
+        let recent = json!({ "field": "created_at", "operator": "gte", "value": "now-90d" });
+        let verdict = judge(&recent, &customer, "2024-03-01T00:00:00Z");
+        assert!(verdict.holds);
+        assert_eq!(verdict.changes_at, Some("2024-05-29T12:00:00.001Z".parse().unwrap()));
+        let berlin =
+            json!({ "field": "created_at", "operator": "lt", "value": "today-1y", "zone": "Europe/Berlin" });
+        let verdict = judge(&berlin, &customer, "2024-03-01T00:00:00Z");
+        assert!(!verdict.holds);
+        // The leap day lies before the start of the first local day whose anniversary comes after it.
+        assert_eq!(verdict.changes_at, Some("2025-02-28T23:00:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn lc_09_what_time_cannot_change_has_no_instant() {
+        let mut customer = Customer::default();
+        customer.meta.created_at = "2020-01-01T00:00:00Z".parse().unwrap();
+        let old = json!({ "field": "created_at", "operator": "lt", "value": "now-90d" });
+        assert_eq!(judge(&old, &customer, "2024-01-01T00:00:00Z"), Verdict { holds: true, changes_at: None });
+        // One half never lets the other through, so its instants do not count.
+        let never = json!({ "all": [{ "field": "is_vip", "operator": "eq", "value": true },
+            { "field": "created_at", "operator": "lt", "value": "now-3000d" }] });
+        assert_eq!(
+            judge(&never, &customer, "2024-01-01T00:00:00Z"),
+            Verdict { holds: false, changes_at: None }
+        );
+    }
+}

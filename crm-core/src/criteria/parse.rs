@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value as Json, json};
 
 use crate::catalog::{Catalog, EntityDef, FieldType};
-use crate::criteria::check::{CriteriaError, Scope};
+use crate::criteria::check::{CriteriaError, Scope, condition};
 use crate::criteria::{Filter, Leaf, Moment, Path, Test};
 use crate::value::Instant;
 
@@ -146,7 +146,8 @@ impl Scope<'_> {
         let Json::Object(map) = json else {
             return Err(refuse(at, format!("{} found; expected an object such as {EXAMPLE}", kind_of(json))));
         };
-        let groups: Vec<&str> = ["all", "any", "not"].into_iter().filter(|key| map.contains_key(*key)).collect();
+        let groups: Vec<&str> =
+            ["all", "any", "not"].into_iter().filter(|key| map.contains_key(*key)).collect();
         match groups.as_slice() {
             [] => self.leaf(map, def, at),
             [_] if map.len() > 1 => {
@@ -180,9 +181,16 @@ impl Scope<'_> {
         }
     }
 
-    fn leaf(&self, map: &Map<String, Json>, def: &'static EntityDef, at: &str) -> Result<Node, CriteriaError> {
+    fn leaf(
+        &self,
+        map: &Map<String, Json>,
+        def: &'static EntityDef,
+        at: &str,
+    ) -> Result<Node, CriteriaError> {
         let place = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
-        if let Some(key) = map.keys().find(|key| !["field", "operator", "value", "zone"].contains(&key.as_str())) {
+        if let Some(key) =
+            map.keys().find(|key| !["field", "operator", "value", "zone"].contains(&key.as_str()))
+        {
             return Err(CriteriaError {
                 at: place(key),
                 why: format!("unknown; a condition has field, operator, value and zone, as in {EXAMPLE}"),
@@ -190,8 +198,12 @@ impl Scope<'_> {
         }
         let text = |key: &str| match map.get(key) {
             Some(Json::String(text)) => Ok(text.as_str()),
-            Some(other) => Err(CriteriaError { at: place(key), why: format!("{} found; expected text", kind_of(other)) }),
-            None => Err(CriteriaError { at: at.to_owned(), why: format!("{key} is missing, as in {EXAMPLE}") }),
+            Some(other) => {
+                Err(CriteriaError { at: place(key), why: format!("{} found; expected text", kind_of(other)) })
+            }
+            None => {
+                Err(CriteriaError { at: at.to_owned(), why: format!("{key} is missing, as in {EXAMPLE}") })
+            }
         };
         let path = self.path(text("field")?, def).map_err(|why| CriteriaError { at: place("field"), why })?;
         let zone = match map.get("zone") {
@@ -199,7 +211,7 @@ impl Scope<'_> {
             Some(_) => crate::format::zone(text("zone")?)
                 .map_err(|error| CriteriaError { at: place("zone"), why: error.to_string() })?,
         };
-        self.condition(path, text("operator")?, map.get("value"), zone)
+        condition(&path, text("operator")?, map.get("value"), zone)
             .map_err(|(key, why)| CriteriaError { at: place(key), why })
     }
 }

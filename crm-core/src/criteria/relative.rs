@@ -59,7 +59,8 @@ impl Moment {
             return Ok(Self { unit, offset: 0, zone });
         }
         let malformed = || format!("{base}{rest} is not an offset; write for example {base}-90d");
-        let unit_at = rest.char_indices().next_back().map(|(at, _)| at).filter(|at| *at > 1).ok_or_else(malformed)?;
+        let unit_at =
+            rest.char_indices().next_back().map(|(at, _)| at).filter(|at| *at > 1).ok_or_else(malformed)?;
         let (digits, letter) = (&rest[1..unit_at], &rest[unit_at..]);
         if !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(malformed());
@@ -76,7 +77,9 @@ impl Moment {
             (true, "M") => (Unit::Months, 1, YEARS * 12),
             (true, "y") => (Unit::Months, 12, YEARS),
             (false, "M" | "y") => {
-                return Err(format!("months and years are calendar offsets; write today{rest} instead of now{rest}"));
+                return Err(format!(
+                    "months and years are calendar offsets; write today{rest} instead of now{rest}"
+                ));
             }
             (true, _) => return Err(format!("the unit {letter} is unknown after today; use d, w, M or y")),
             (false, _) => return Err(format!("the unit {letter} is unknown after now; use s, m, h, d or w")),
@@ -114,8 +117,12 @@ impl Moment {
     fn shift(&self, day: NaiveDate) -> NaiveDate {
         let size = self.offset.unsigned_abs();
         let shifted = match (self.unit, self.offset < 0) {
-            (Unit::Months, false) => day.checked_add_months(Months::new(u32::try_from(size).unwrap_or(u32::MAX))),
-            (Unit::Months, true) => day.checked_sub_months(Months::new(u32::try_from(size).unwrap_or(u32::MAX))),
+            (Unit::Months, false) => {
+                day.checked_add_months(Months::new(u32::try_from(size).unwrap_or(u32::MAX)))
+            }
+            (Unit::Months, true) => {
+                day.checked_sub_months(Months::new(u32::try_from(size).unwrap_or(u32::MAX)))
+            }
             (_, false) => day.checked_add_days(Days::new(size)),
             (_, true) => day.checked_sub_days(Days::new(size)),
         };
@@ -129,30 +136,30 @@ impl Moment {
         let order = |at: Instant| self.value(at, is_day).compare(value);
         match order(now)? {
             std::cmp::Ordering::Greater => None,
-            std::cmp::Ordering::Equal => self.first(now, |at| order(at) == Some(std::cmp::Ordering::Greater)),
-            std::cmp::Ordering::Less => self.first(now, |at| order(at) != Some(std::cmp::Ordering::Less)),
+            std::cmp::Ordering::Equal => first(now, |at| order(at) == Some(std::cmp::Ordering::Greater)),
+            std::cmp::Ordering::Less => first(now, |at| order(at) != Some(std::cmp::Ordering::Less)),
         }
     }
+}
 
-    /// The first instant after `now` where `holds`, which once true stays true. Bisection over milliseconds:
-    /// the moment only moves forward, so the answer is exact for every unit and zone.
-    fn first(&self, now: Instant, holds: impl Fn(Instant) -> bool) -> Option<Instant> {
-        let at = |ms: i64| now.checked_add_signed(Duration::milliseconds(ms));
-        let (mut low, mut high) = (0_i64, 1_i64);
-        let limit = 2 * YEARS * 366 * 86_400_000;
-        while !holds(at(high)?) {
-            low = high;
-            high *= 2;
-            if high > limit {
-                return None;
-            }
+/// The first instant after `now` where `holds`, which once true stays true. Bisection over milliseconds:
+/// a moment only moves forward, so the answer is exact for every unit and zone.
+fn first(now: Instant, holds: impl Fn(Instant) -> bool) -> Option<Instant> {
+    let at = |ms: i64| now.checked_add_signed(Duration::milliseconds(ms));
+    let (mut low, mut high) = (0_i64, 1_i64);
+    let limit = 2 * YEARS * 366 * 86_400_000;
+    while !holds(at(high)?) {
+        low = high;
+        high *= 2;
+        if high > limit {
+            return None;
         }
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if holds(at(middle)?) { high = middle } else { low = middle }
-        }
-        at(high)
     }
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if holds(at(middle)?) { high = middle } else { low = middle }
+    }
+    at(high)
 }
 
 impl fmt::Display for Moment {

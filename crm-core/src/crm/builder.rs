@@ -25,7 +25,9 @@ pub struct CrmBuilder {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
     /// No key for cursors, or one too short to be secret.
-    #[error("a cursor key of at least 32 random bytes is needed: pass it to `cursor_key`, the same in every process")]
+    #[error(
+        "a cursor key of at least 32 random bytes is needed: pass it to `cursor_key`, the same in every process"
+    )]
     CursorKey,
     /// The store keeps other entities than this library's.
     #[error("the store's catalog lacks the entity {0}; start it from `crm_core::standard_catalog()`")]
@@ -85,7 +87,9 @@ impl CrmBuilder {
     pub fn build(self) -> Result<Crm, BuildError> {
         let cursors = CursorKeys::new(self.keys).ok_or(BuildError::CursorKey)?;
         let standard: Vec<&'static EntityDef> = crate::standard_entities();
-        if let Some(missing) = standard.into_iter().find(|def| self.store.catalog().get(def.name) != Some(def)) {
+        if let Some(missing) =
+            standard.into_iter().find(|def| self.store.catalog().get(def.name) != Some(def))
+        {
             return Err(BuildError::Entity(missing.name));
         }
         let Self { store, env, policy, deadline, slow_call, .. } = self;

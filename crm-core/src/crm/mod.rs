@@ -19,6 +19,7 @@ use crate::invoice::Invoices;
 use crate::log::Logs;
 use crate::policy::Policy;
 use crate::store::Store;
+use crate::sweep::Sweeps;
 use crate::tenant::TenantSettingsService;
 use crate::timeline::Timelines;
 
@@ -47,6 +48,8 @@ pub struct Done<T> {
     /// The idempotency key was used before: nothing was changed now.
     pub repeated: bool,
 }
+
+const EXPIRE_BATCH: usize = 1_000;
 
 impl<T> Done<T> {
     /// The same with another value.
@@ -118,9 +121,28 @@ impl Crm {
         Users::new(self)
     }
 
+    /// Bulk work in pieces: deleting, masking, purging.
+    pub fn sweeps(&self) -> Sweeps<'_> {
+        Sweeps::new(self)
+    }
+
     /// The tenant's settings.
     pub fn settings(&self) -> TenantSettingsService<'_> {
         TenantSettingsService::new(self)
+    }
+
+    /// Forgets idempotency keys older than 30 days (SPEC XT-03); call it now and then. Returns how many.
+    pub async fn expire_keys(&self, ctx: &crate::context::Context) -> Result<usize, crate::command::Error> {
+        self.allow(ctx, crate::policy::Action::Administer, "idempotency_key")?;
+        let before = crate::value::truncate(self.env().now()) - chrono::Duration::days(30);
+        let mut expired = 0;
+        loop {
+            let some = self.inner.store.expire_keys(ctx.tenant, before, EXPIRE_BATCH).await?;
+            expired += some;
+            if some < EXPIRE_BATCH {
+                return Ok(expired);
+            }
+        }
     }
 
     pub(crate) fn cursors(&self) -> &CursorKeys {

@@ -38,7 +38,9 @@ impl Crm {
         self.allow(ctx, Action::Read, def.name)?;
         let ids: Vec<Value> = ids.iter().map(|id| Value::Id(id.uuid())).collect();
         let by_id = Filter::leaf(Path::system(def, crate::catalog::system::ID), Test::In(ids.clone()));
-        let filter = by_id.and(Filter::live(self.inner.store.catalog(), def)).and(query::visible_filter(def, &ctx.viewer()));
+        let filter = by_id
+            .and(Filter::live(self.inner.store.catalog(), def))
+            .and(query::visible_filter(def, &ctx.viewer()));
         let query = crate::store::Query::new(def, filter, ids.len().clamp(1, MAX_LIMIT));
         let records = records(self.read(ctx, &[Read::Find(query)]).await?.pop())?;
         let mut found: BTreeMap<_, _> = records.into_iter().map(|record| (record.id(), record)).collect();
@@ -56,7 +58,8 @@ impl Crm {
         let catalog = self.inner.store.catalog();
         let scope = Scope::new(catalog, settings.tz());
         let now = truncate(self.env().now());
-        let prepared = find.prepare(def, &scope, settings.region, now, &ctx.viewer(), ctx.tenant, self.cursors())?;
+        let prepared =
+            find.prepare(def, &scope, settings.region, now, &ctx.viewer(), ctx.tenant, self.cursors())?;
         let mut found = records(self.read(ctx, &[Read::Find(prepared.query.clone())]).await?.pop())?;
         let more = found.len() > prepared.limit;
         found.truncate(prepared.limit);
@@ -123,7 +126,9 @@ impl Crm {
                     at = known.clone();
                     continue;
                 }
-                let Some(next) = records(self.read(ctx, &[Read::Get { def, ids: vec![id] }]).await?.pop())?.pop() else {
+                let Some(next) =
+                    records(self.read(ctx, &[Read::Get { def, ids: vec![id] }]).await?.pop())?.pop()
+                else {
                     break;
                 };
                 links.insert(id, next.clone());

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::catalog::Entity;
-use crate::command::{Changes, Command, Error, Loaded, Need};
+use crate::command::{Changes, Command, Error, Loaded, Need, Refusal};
 use crate::context::Context;
 use crate::crm::{Crm, Done};
 use crate::store::{Answer, CommitError, KeyClaim, KeyRecord, MAX_LIMIT, Read, StoreError};
@@ -19,7 +19,11 @@ impl Crm {
     /// Without a conflict this is one read for each round of [`Command::needs`] and one commit. When a record has
     /// changed in between, it is loaded and decided again, until the builder's deadline.
     #[tracing::instrument(level = "debug", name = "crm.command", skip_all, fields(command = command.name()))]
-    pub async fn run<C: Command>(&self, ctx: &Context, command: &C) -> Result<Done<C::Output>, Error<C::Refusal>> {
+    pub async fn run<C: Command>(
+        &self,
+        ctx: &Context,
+        command: &C,
+    ) -> Result<Done<C::Output>, Error<C::Refusal>> {
         let started = self.env().ticks();
         let outcome = self.run_until(ctx, command, started + self.inner.deadline).await;
         self.warn_if_slow(command.name(), started);
@@ -52,18 +56,15 @@ impl Crm {
             if changes.is_empty() && digest.is_none() {
                 return Ok(Done { value, written, repeated: false });
             }
-            let claim = match &digest {
-                None => None,
-                Some(digest) => Some(KeyClaim {
-                    command: command.name(),
-                    key: ctx.key.clone().unwrap_or_default(),
-                    record: KeyRecord {
-                        digest: digest.clone(),
-                        result: serde_json::to_string(&written).unwrap_or_default(),
-                        at: truncate(self.env().now()),
-                    },
-                }),
-            };
+            let claim = digest.as_ref().map(|digest| KeyClaim {
+                command: command.name(),
+                key: ctx.key.clone().unwrap_or_default(),
+                record: KeyRecord {
+                    digest: digest.clone(),
+                    result: serde_json::to_string(&written).unwrap_or_default(),
+                    at: truncate(self.env().now()),
+                },
+            });
             let set = changes.finish(claim)?;
             loop {
                 match store.commit(&set).await {
@@ -74,7 +75,8 @@ impl Crm {
                         break;
                     }
                     Err(CommitError::Dangling { entity, field }) => {
-                        let why = format!("leads to no {entity}'s record of this tenant; name one that exists");
+                        let why =
+                            format!("leads to no {entity}'s record of this tenant; name one that exists");
                         return Err(Error::Invalid(vec![crate::record::FieldError::new(field, why)]));
                     }
                     Err(CommitError::Unique { rule }) if command.resolves(rule) || broken != Some(rule) => {
@@ -84,7 +86,9 @@ impl Crm {
                         break;
                     }
                     Err(CommitError::Unique { rule }) => return Err(Error::NotUnique { rule }),
-                    Err(CommitError::InUse { entity, field, id }) => return Err(Error::InUse { entity, field, id }),
+                    Err(CommitError::InUse { entity, field, id }) => {
+                        return Err(Error::InUse { entity, field, id });
+                    }
                     Err(CommitError::KeyUsed(record)) => {
                         let digest = digest.as_deref().unwrap_or_default();
                         return self.recall(ctx, command, &record, digest).await;
@@ -145,7 +149,8 @@ impl Crm {
             return Err(Error::KeyReused);
         }
         let corrupt = || StoreError::Corrupt { what: "the result of an idempotency key".to_owned() };
-        let written: Vec<(String, Uuid, i64)> = serde_json::from_str(&record.result).map_err(|_| corrupt())?;
+        let written: Vec<(String, Uuid, i64)> =
+            serde_json::from_str(&record.result).map_err(|_| corrupt())?;
         let mut needs: Vec<Need> = Vec::new();
         for (entity, id, _) in &written {
             let def = self.inner.store.catalog().get(entity).ok_or_else(corrupt)?;
@@ -171,7 +176,7 @@ impl Crm {
         Ok(Done { value, written, repeated: true })
     }
 
-    async fn pause<R: std::error::Error + 'static>(
+    async fn pause<R: Refusal>(
         &self,
         attempt: &mut u32,
         deadline: std::time::Duration,
@@ -217,7 +222,9 @@ fn join(needs: &mut Vec<Need>, need: Need) {
         }
     }
     if let Need::Find(name, _) | Need::Ancestors(name, ..) = &need
-        && needs.iter().any(|n| matches!(n, Need::Find(other, _) | Need::Ancestors(other, ..) if other == name))
+        && needs
+            .iter()
+            .any(|n| matches!(n, Need::Find(other, _) | Need::Ancestors(other, ..) if other == name))
     {
         return;
     }
@@ -234,7 +241,11 @@ fn reads_of(need: &Need) -> Vec<Read> {
     }
 }
 
-fn take(loaded: &mut Loaded, need: Need, answers: &mut impl Iterator<Item = Answer>) -> Result<(), StoreError> {
+fn take(
+    loaded: &mut Loaded,
+    need: Need,
+    answers: &mut impl Iterator<Item = Answer>,
+) -> Result<(), StoreError> {
     let mut records = || match answers.next() {
         Some(Answer::Records(records)) => Ok(records),
         _ => Err(StoreError::Corrupt { what: "an answer of another kind than was asked for".to_owned() }),

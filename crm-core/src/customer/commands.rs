@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::catalog::Entity;
-use crate::command::{Changes, Command, Decline, Loaded, Need};
+use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::customer::{Customer, CustomerId, ExternalId, ExternalKey, MAX_HIERARCHY_DEPTH};
 use crate::directory::User;
 use crate::policy::Action;
@@ -46,6 +46,19 @@ pub enum CustomerRefusal {
     NotDeleted(CustomerId),
 }
 
+impl Refusal for CustomerRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Cycle { .. } => "customer_cycle",
+            Self::TooDeep => "customer_too_deep",
+            Self::Owner(_) => "customer_owner",
+            Self::Parent(_) => "customer_parent",
+            Self::ExternalIdTaken { .. } => "external_id_taken",
+            Self::NotDeleted(_) => "not_deleted",
+        }
+    }
+}
+
 /// Which version a change applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expect {
@@ -60,7 +73,9 @@ impl Expect {
     /// Declines when another version is stored.
     pub(crate) fn check<R>(self, entity: &'static str, id: Uuid, found: i64) -> Result<(), Decline<R>> {
         match self {
-            Self::Version(expected) if expected != found => Err(Decline::Version { entity, id, expected, found }),
+            Self::Version(expected) if expected != found => {
+                Err(Decline::Version { entity, id, expected, found })
+            }
             _ => Ok(()),
         }
     }
@@ -131,7 +146,8 @@ impl Command for CreateCustomer {
             if let Some(parent) = customer.parent_id {
                 check_parent(None, parent, loaded, changes)?;
             }
-            let customer = changes.insert(&customer).map_err(|errors| at_place(errors, place, self.customers.len()))?;
+            let customer =
+                changes.insert(&customer).map_err(|errors| at_place(errors, place, self.customers.len()))?;
             changes.event("customer.created", json!({ "customer_id": customer.id, "type": customer.r#type }));
             for key in keys {
                 take_external_id(key, customer.id, loaded, changes)?;
@@ -195,10 +211,10 @@ impl Command for UpdateCustomer<'_> {
         self.expect.check("customer", self.id.0, before.meta.version)?;
         let mut after = before.clone();
         (self.change)(&mut after);
-        if after.phone != before.phone {
-            after.normalise(loaded.settings(changes.context().tenant)?.region);
-        } else {
+        if after.phone == before.phone {
             after.phone_e164.clone_from(&before.phone_e164);
+        } else {
+            after.normalise(loaded.settings(changes.context().tenant)?.region);
         }
         if let Some(owner) = after.owner_id.filter(|owner| before.owner_id != Some(*owner)) {
             check_owner(owner.0, loaded, changes)?;
@@ -294,7 +310,8 @@ impl Command for RestoreCustomer {
     }
 
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
-        let before = loaded.record(Customer::def(), self.id.0).ok_or(Decline::NotFound("customer", self.id.0))?;
+        let before =
+            loaded.record(Customer::def(), self.id.0).ok_or(Decline::NotFound("customer", self.id.0))?;
         if before.is_live() {
             return Err(Decline::Refused(CustomerRefusal::NotDeleted(self.id)));
         }
@@ -339,8 +356,12 @@ pub(crate) fn external_needs<'k>(keys: impl Iterator<Item = &'k ExternalKey>, lo
     let mut needs = Vec::new();
     for (system, values) in by_system {
         let name = format!("external {system}");
-        let holders = loaded.list(&name).iter().filter(|row| row.get("record_type").as_text() == Some("customer"));
-        needs.push(Need::Records(Customer::def(), holders.filter_map(|row| row.get("record_id").as_id()).collect()));
+        let holders =
+            loaded.list(&name).iter().filter(|row| row.get("record_type").as_text() == Some("customer"));
+        needs.push(Need::Records(
+            Customer::def(),
+            holders.filter_map(|row| row.get("record_id").as_id()).collect(),
+        ));
         if let Some(query) = crate::query::external_ids(&system, values) {
             needs.push(Need::Find(name, Box::new(query)));
         }
@@ -369,7 +390,9 @@ fn take_external_id(
         None => changes.insert(&row)?,
         Some(held) => {
             let holder = CustomerId(held.record_id);
-            if held.record_type != "customer" || loaded.live(holder)?.is_some_and(|c: Customer| c.id != customer) {
+            if held.record_type != "customer"
+                || loaded.live(holder)?.is_some_and(|c: Customer| c.id != customer)
+            {
                 let ExternalKey { system, value } = key;
                 return Err(Decline::Refused(CustomerRefusal::ExternalIdTaken { system, value, holder }));
             }

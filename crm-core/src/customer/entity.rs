@@ -170,7 +170,8 @@ impl Validate for Customer {
     fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         if self.parent_id == Some(self.id) {
-            errors.push(FieldError::new("parent_id", "is the customer itself; name another customer or none"));
+            errors
+                .push(FieldError::new("parent_id", "is the customer itself; name another customer or none"));
         }
         errors
     }

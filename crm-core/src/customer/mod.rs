@@ -5,9 +5,11 @@ mod entity;
 mod external_id;
 mod service;
 
-pub use commands::{CreateCustomer, CustomerRefusal, DeleteCustomer, Expect, RestoreCustomer, UpdateCustomer};
-pub use entity::{Customer, CustomerId, CustomerSource, CustomerStatus, CustomerType, MAX_HIERARCHY_DEPTH};
-pub use external_id::{ExternalId, ExternalIdId, ExternalKey};
+pub use commands::{
+    CreateCustomer, CustomerRefusal, DeleteCustomer, Expect, RestoreCustomer, UpdateCustomer,
+};
 pub(crate) use commands::{at_place, input_of, live_customer};
 pub(crate) use entity::normal_phone;
+pub use entity::{Customer, CustomerId, CustomerSource, CustomerStatus, CustomerType, MAX_HIERARCHY_DEPTH};
+pub use external_id::{ExternalId, ExternalIdId, ExternalKey};
 pub use service::Customers;

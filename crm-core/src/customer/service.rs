@@ -31,7 +31,12 @@ impl<'a> Customers<'a> {
     }
 
     /// Creates a customer that other systems know by these ids.
-    pub async fn create_with_ids(&self, ctx: &Context, customer: Customer, ids: Vec<ExternalKey>) -> Outcome<Customer> {
+    pub async fn create_with_ids(
+        &self,
+        ctx: &Context,
+        customer: Customer,
+        ids: Vec<ExternalKey>,
+    ) -> Outcome<Customer> {
         let done = self.create_batch(ctx, vec![(customer, ids)]).await?;
         Ok(done.map(|mut list| list.remove(0)))
     }
@@ -58,7 +63,12 @@ impl<'a> Customers<'a> {
     }
 
     /// Moves a customer below another one, or to the top of its hierarchy.
-    pub async fn set_parent(&self, ctx: &Context, id: CustomerId, parent: Option<CustomerId>) -> Outcome<Customer> {
+    pub async fn set_parent(
+        &self,
+        ctx: &Context,
+        id: CustomerId,
+        parent: Option<CustomerId>,
+    ) -> Outcome<Customer> {
         self.update(ctx, id, Expect::Any, move |customer| customer.parent_id = parent).await
     }
 

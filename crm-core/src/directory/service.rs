@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::catalog::Entity;
-use crate::command::{Changes, Command, Decline, Error, Loaded, Need};
+use crate::command::{Changes, Command, Decline, Error, Loaded, Need, Refusal};
 use crate::context::Context;
 use crate::crm::{Crm, Done};
 use crate::customer::{at_place, input_of};
@@ -19,6 +19,14 @@ pub enum DirectoryRefusal {
     /// The user has no id of the embedder's.
     #[error("the user {0:?} has no id; use the id of the directory it comes from")]
     NoId(String),
+}
+
+impl Refusal for DirectoryRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoId(_) => "user_without_id",
+        }
+    }
 }
 
 /// Takes users over as they are in the embedder's directory: inserted, changed, or left alone.
@@ -48,7 +56,11 @@ impl Command for PutUsers {
         vec![Need::Records(User::def(), self.users.iter().map(|user| user.id.0).collect())]
     }
 
-    fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Result<Vec<User>, Decline<DirectoryRefusal>> {
+    fn decide(
+        &self,
+        loaded: &Loaded,
+        changes: &mut Changes<'_>,
+    ) -> Result<Vec<User>, Decline<DirectoryRefusal>> {
         let mut put = Vec::with_capacity(self.users.len());
         for (place, user) in self.users.iter().enumerate() {
             if user.id.0.is_nil() {
@@ -64,7 +76,10 @@ impl Command for PutUsers {
                 Some(before) => {
                     let after = changes.update(&before, user).map_err(at)?;
                     if after.meta.version != before.meta.version {
-                        changes.event("user.changed", json!({ "user_id": user.id, "is_active": user.is_active }));
+                        changes.event(
+                            "user.changed",
+                            json!({ "user_id": user.id, "is_active": user.is_active }),
+                        );
                     }
                     after
                 }
@@ -90,7 +105,11 @@ impl<'a> Users<'a> {
     }
 
     /// Takes users over from the embedder's directory.
-    pub async fn put(&self, ctx: &Context, users: Vec<User>) -> Result<Done<Vec<User>>, Error<DirectoryRefusal>> {
+    pub async fn put(
+        &self,
+        ctx: &Context,
+        users: Vec<User>,
+    ) -> Result<Done<Vec<User>>, Error<DirectoryRefusal>> {
         self.crm.run(ctx, &PutUsers { users }).await
     }
 

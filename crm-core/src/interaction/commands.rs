@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::catalog::Entity;
-use crate::command::{Changes, Command, Decline, Loaded, Need};
+use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::contact::{Contact, ContactId, ContactRole};
 use crate::criteria::{Filter, Path, Test};
 use crate::customer::{Customer, CustomerId, Expect, at_place, input_of, live_customer};
@@ -33,6 +33,14 @@ pub enum InteractionRefusal {
         /// The interaction's customer.
         customer: CustomerId,
     },
+}
+
+impl Refusal for InteractionRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::ForeignContact { .. } => "foreign_contact",
+        }
+    }
 }
 
 type Decision<T> = Result<T, Decline<InteractionRefusal>>;
@@ -68,7 +76,10 @@ impl Command for LogInteractions {
     fn needs(&self, loaded: &Loaded) -> Vec<Need> {
         let mut needs = vec![
             Need::Records(Customer::def(), self.interactions.iter().map(|i| i.customer_id.0).collect()),
-            Need::Records(Contact::def(), self.interactions.iter().filter_map(|i| Some(i.contact_id?.0)).collect()),
+            Need::Records(
+                Contact::def(),
+                self.interactions.iter().filter_map(|i| Some(i.contact_id?.0)).collect(),
+            ),
         ];
         let mut by_source = BTreeMap::<&str, Vec<Value>>::new();
         for interaction in &self.interactions {
@@ -106,7 +117,9 @@ impl Command for LogInteractions {
             check_contact(given, loaded)?;
             let now = changes.now();
             if given.occurred_at > now + Duration::minutes(5) {
-                let why = format!("is after {now}; an interaction has taken place already, plan an activity instead");
+                let why = format!(
+                    "is after {now}; an interaction has taken place already, plan an activity instead"
+                );
                 return Err(Decline::Invalid(at_place(vec![FieldError::new("occurred_at", why)], place, of)));
             }
             let mut interaction = given.clone();
@@ -244,8 +257,7 @@ fn roles_of(contacts: &[ContactId]) -> Option<Need> {
     if ids.is_empty() {
         return None;
     }
-    let filter = Filter::leaf(Path::own(def, "contact_id")?, Test::In(ids))
-        .and(Filter::undeleted(def));
+    let filter = Filter::leaf(Path::own(def, "contact_id")?, Test::In(ids)).and(Filter::undeleted(def));
     let limit = crate::store::MAX_LIMIT;
     let query = Query::new(def, filter, limit);
     Some(Need::Find("roles".to_owned(), Box::new(query)))
@@ -256,7 +268,10 @@ fn check_contact(interaction: &Interaction, loaded: &Loaded) -> Decision<()> {
     let contact: Contact = loaded.live(id)?.ok_or(Decline::NotFound("contact", id.0))?;
     let customer = interaction.customer_id;
     let has_role = || -> Result<bool, crate::record::Unreadable> {
-        Ok(loaded.all::<ContactRole>("roles")?.iter().any(|r| r.contact_id == id && r.customer_id == customer))
+        Ok(loaded
+            .all::<ContactRole>("roles")?
+            .iter()
+            .any(|r| r.contact_id == id && r.customer_id == customer))
     };
     if contact.customer_id != customer && !has_role()? {
         return Err(Decline::Refused(InteractionRefusal::ForeignContact { contact: id, customer }));

@@ -233,7 +233,8 @@ impl TimelineSource for Interaction {
             InteractionType::InPerson => ("In person", "handshake"),
             InteractionType::Other => ("Interaction", "circle"),
         };
-        let title = self.subject.as_ref().map_or_else(|| word.to_owned(), |subject| format!("{word} - {subject}"));
+        let title =
+            self.subject.as_ref().map_or_else(|| word.to_owned(), |subject| format!("{word} - {subject}"));
         let mut entry = Entry::new(self.occurred_at, ("customer", self.customer_id.0), title, icon);
         entry.anchors.extend(self.contact_id.map(|contact| ("contact", contact.0)));
         entry.actor = self.created_by.map(|user| user.0);

@@ -4,8 +4,9 @@ mod commands;
 mod entity;
 mod service;
 
-pub use commands::{InteractionRefusal, LogInteractions, UpdateInteraction, BACKDATED_AFTER_DAYS};
+pub use commands::{BACKDATED_AFTER_DAYS, InteractionRefusal, LogInteractions, UpdateInteraction};
 pub use entity::{
-    Direction, Interaction, InteractionId, InteractionSource, InteractionType, Outcome, ReplyStatus, Sentiment,
+    Direction, Interaction, InteractionId, InteractionSource, InteractionType, Outcome, ReplyStatus,
+    Sentiment,
 };
 pub use service::Interactions;

@@ -31,7 +31,11 @@ impl<'a> Interactions<'a> {
     }
 
     /// Logs many interactions, all or none; at most [`MAX_WRITES`](crate::store::MAX_WRITES).
-    pub async fn log_batch(&self, ctx: &Context, interactions: Vec<Interaction>) -> Outcome<Vec<Interaction>> {
+    pub async fn log_batch(
+        &self,
+        ctx: &Context,
+        interactions: Vec<Interaction>,
+    ) -> Outcome<Vec<Interaction>> {
         self.crm.run(ctx, &LogInteractions { interactions }).await
     }
 

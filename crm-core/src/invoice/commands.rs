@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::catalog::Entity;
-use crate::command::{Changes, Command, Decline, Loaded, Need};
+use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::customer::{Customer, Expect, at_place, input_of, live_customer};
 use crate::invoice::{Invoice, InvoiceId, InvoiceLine, InvoiceStatus};
 use crate::policy::Action;
@@ -16,7 +16,9 @@ use crate::record::FieldError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvoiceRefusal {
     /// The total is not the sum of the lines.
-    #[error("invoice {number} has the total {total}, and its lines add up to {lines}; correct one of the two")]
+    #[error(
+        "invoice {number} has the total {total}, and its lines add up to {lines}; correct one of the two"
+    )]
     Total {
         /// The invoice's number.
         number: String,
@@ -28,6 +30,15 @@ pub enum InvoiceRefusal {
     /// An invoice that is no draft keeps its amounts.
     #[error("invoice {0} is no draft, so its total stays as it is; void it and write another")]
     Fixed(InvoiceId),
+}
+
+impl Refusal for InvoiceRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Total { .. } => "invoice_total",
+            Self::Fixed(_) => "invoice_fixed",
+        }
+    }
 }
 
 type Decision<T> = Result<T, Decline<InvoiceRefusal>>;
@@ -66,7 +77,10 @@ impl Command for RecordInvoices {
     }
 
     fn needs(&self, _: &Loaded) -> Vec<Need> {
-        vec![Need::Records(Customer::def(), self.invoices.iter().map(|new| new.invoice.customer_id.0).collect())]
+        vec![Need::Records(
+            Customer::def(),
+            self.invoices.iter().map(|new| new.invoice.customer_id.0).collect(),
+        )]
     }
 
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
@@ -82,7 +96,10 @@ impl Command for RecordInvoices {
                 line.amount = line_amount(line, invoice.currency.minor_units())
                     .ok_or_else(|| {
                         let field = format!("lines[{}].unit_price", position - 1);
-                        vec![FieldError::new(field, "times quantity is too large; accepted is less than 10^15")]
+                        vec![FieldError::new(
+                            field,
+                            "times quantity is too large; accepted is less than 10^15",
+                        )]
                     })
                     .map_err(|errors| at_place(errors, place, of))?;
                 sum += line.amount;

@@ -6,4 +6,4 @@ mod service;
 
 pub use commands::{InvoiceRefusal, NewInvoice, RecordInvoices, UpdateInvoice};
 pub use entity::{Invoice, InvoiceId, InvoiceLine, InvoiceLineId, InvoiceStatus};
-pub use service::{Invoices, InvoiceWithLines};
+pub use service::{InvoiceWithLines, Invoices};

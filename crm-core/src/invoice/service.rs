@@ -6,7 +6,9 @@ use crate::command::Error;
 use crate::context::Context;
 use crate::crm::{Crm, Done};
 use crate::customer::Expect;
-use crate::invoice::{Invoice, InvoiceId, InvoiceLine, InvoiceRefusal, NewInvoice, RecordInvoices, UpdateInvoice};
+use crate::invoice::{
+    Invoice, InvoiceId, InvoiceLine, InvoiceRefusal, NewInvoice, RecordInvoices, UpdateInvoice,
+};
 use crate::query::{Find, Page, Totals};
 use crate::store::{Group, MAX_LIMIT};
 
@@ -57,7 +59,8 @@ impl<'a> Invoices<'a> {
     pub async fn get(&self, ctx: &Context, id: InvoiceId) -> Result<InvoiceWithLines, Error> {
         let invoice = self.crm.get(ctx, id).await?;
         let of = json!({ "field": "invoice_id", "operator": "eq", "value": id });
-        let lines = self.crm.find(ctx, &Find::matching(of).ascending("position").limit(MAX_LIMIT - 1)).await?.items;
+        let lines =
+            self.crm.find(ctx, &Find::matching(of).ascending("position").limit(MAX_LIMIT - 1)).await?.items;
         Ok(InvoiceWithLines { invoice, lines })
     }
 

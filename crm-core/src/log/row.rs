@@ -39,7 +39,9 @@ impl Op {
 
     /// The operation of this name.
     pub fn parse(code: &str) -> Option<Self> {
-        [Self::Insert, Self::Update, Self::Delete, Self::Restore, Self::Purge].into_iter().find(|o| o.code() == code)
+        [Self::Insert, Self::Update, Self::Delete, Self::Restore, Self::Purge]
+            .into_iter()
+            .find(|o| o.code() == code)
     }
 }
 
@@ -172,5 +174,8 @@ pub(crate) fn commitment_to_json(salt: &str, field: &str, json: &Json) -> String
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char]).collect()
+    bytes
+        .iter()
+        .flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char])
+        .collect()
 }

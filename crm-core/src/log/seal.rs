@@ -54,7 +54,11 @@ pub struct ChainBreak {
 
 /// Checks consecutive sealed rows against the hash before the first of them ([`GENESIS`] for number 1), and
 /// returns the last hash.
-pub fn verify<'a>(rows: &'a [LogRow], last_number: i64, last_hash: &'a str) -> Result<(i64, &'a str), ChainBreak> {
+pub fn verify<'a>(
+    rows: &'a [LogRow],
+    last_number: i64,
+    last_hash: &'a str,
+) -> Result<(i64, &'a str), ChainBreak> {
     let (mut number, mut hash) = (last_number, last_hash);
     for row in rows {
         number += 1;

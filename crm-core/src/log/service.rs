@@ -49,27 +49,33 @@ impl<'a> Logs<'a> {
     }
 
     /// All rows from now on, in order, as they come. Ends after an error of the store.
-    pub async fn subscribe(&self, ctx: &Context) -> Result<BoxStream<'static, Result<LogRow, StoreError>>, Error> {
+    pub async fn subscribe(
+        &self,
+        ctx: &Context,
+    ) -> Result<BoxStream<'static, Result<LogRow, StoreError>>, Error> {
         self.crm.allow(ctx, Action::Audit, "log")?;
         let wakes = self.crm.store().wakes(ctx.tenant).await?;
         let position = self.head(ctx).await?;
         let state = (self.crm.clone(), ctx.clone(), wakes, position, Vec::new().into_iter());
-        Ok(futures_util::stream::try_unfold(state, |(crm, ctx, mut wakes, mut position, mut ready)| async move {
-            loop {
-                if let Some(row) = ready.next() {
-                    return Ok(Some((row, (crm, ctx, wakes, position, ready))));
-                }
-                let batch = crm.log().after(&ctx, position, SEAL_BATCH).await?;
-                match batch.last().and_then(|row: &LogRow| row.number) {
-                    Some(last) => {
-                        position = last;
-                        ready = batch.into_iter();
+        Ok(futures_util::stream::try_unfold(
+            state,
+            |(crm, ctx, mut wakes, mut position, mut ready)| async move {
+                loop {
+                    if let Some(row) = ready.next() {
+                        return Ok(Some((row, (crm, ctx, wakes, position, ready))));
                     }
-                    None if wakes.next().await.is_none() => return Ok(None),
-                    None => {}
+                    let batch = crm.log().after(&ctx, position, SEAL_BATCH).await?;
+                    match batch.last().and_then(|row: &LogRow| row.number) {
+                        Some(last) => {
+                            position = last;
+                            ready = batch.into_iter();
+                        }
+                        None if wakes.next().await.is_none() => return Ok(None),
+                        None => {}
+                    }
                 }
-            }
-        })
+            },
+        )
         .boxed())
     }
 
@@ -106,7 +112,12 @@ impl<'a> Logs<'a> {
     }
 
     /// Seals what is committed and reads what comes after a number.
-    pub(crate) async fn after(&self, ctx: &Context, number: i64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
+    pub(crate) async fn after(
+        &self,
+        ctx: &Context,
+        number: i64,
+        limit: usize,
+    ) -> Result<Vec<LogRow>, StoreError> {
         self.crm.store().seal_log(ctx.tenant, SEAL_BATCH).await?;
         match self.crm.read(ctx, &[Read::Log { after: number, limit }]).await?.pop() {
             Some(Answer::Log(rows)) => Ok(rows),
@@ -134,7 +145,8 @@ impl<'a> Logs<'a> {
             Read::History { def, id, before_version: None, limit: MAX_LIMIT },
         ];
         let mut answers = self.crm.read(ctx, &reads).await?.into_iter();
-        let (Some(Answer::Records(mut found)), Some(Answer::Log(rows))) = (answers.next(), answers.next()) else {
+        let (Some(Answer::Records(mut found)), Some(Answer::Log(rows))) = (answers.next(), answers.next())
+        else {
             return Ok((None, Vec::new()));
         };
         if rows.is_empty() {

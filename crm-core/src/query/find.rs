@@ -10,7 +10,7 @@ use crate::id::TenantId;
 use crate::query::visible_filter;
 use crate::record::Record;
 use crate::store::{Direction, Order, Query, Viewer};
-use crate::value::{Instant, Value, parse_instant};
+use crate::value::{Instant, Value};
 
 /// Which records, in what order, how many.
 ///
@@ -136,7 +136,10 @@ impl Find {
             Some(text) => search_tokens(text, region),
         };
         if self.text.is_some() && tokens.is_empty() && token_prefix.is_none() {
-            return Err(refuse("text", "has no word in it; search for at least one letter or digit".to_owned()));
+            return Err(refuse(
+                "text",
+                "has no word in it; search for at least one letter or digit".to_owned(),
+            ));
         }
         let question = question_digest(&json!({
             "entity": def.name,
@@ -150,8 +153,9 @@ impl Find {
         }));
         if let Some(cursor) = &self.cursor {
             let place = keys.verify(tenant, &question, cursor)?;
-            let seek = seek(def, &order, &place)
-                .ok_or_else(|| refuse("cursor", "is from another version; ask for the first page".to_owned()))?;
+            let seek = seek(def, &order, &place).ok_or_else(|| {
+                refuse("cursor", "is from another version; ask for the first page".to_owned())
+            })?;
             filter = filter.and(seek);
         }
         filter = filter.and(Filter::live(scope.catalog, def)).and(visible_filter(def, viewer));
@@ -201,7 +205,9 @@ fn search_tokens(text: &str, region: Option<Country>) -> (Vec<String>, Option<St
     let mut tokens = format::tokens(&words.join(" "));
     let prefix = last.and_then(|word| {
         let mut of_word = format::tokens(word);
-        if of_word.len() == 1 { of_word.pop() } else {
+        if of_word.len() == 1 {
+            of_word.pop()
+        } else {
             tokens.append(&mut of_word);
             None
         }
@@ -224,23 +230,25 @@ fn seek(def: &'static EntityDef, order: &[Order], place: &Json) -> Option<Filter
         let missing = Filter::Not(Box::new(leaf(Test::Exists)));
         let required = order.path.links.is_empty() && order.path.field_def().required;
         let after = match (order.direction, &value) {
-            (Direction::Ascending, None) => leaf(Test::Exists),
-            (Direction::Ascending, Some(value)) => leaf(Test::Gt(value.clone())),
-            (Direction::Descending, None) => Filter::Any(Vec::new()),
-            (Direction::Descending, Some(value)) if required => leaf(Test::Lt(value.clone())),
-            (Direction::Descending, Some(value)) => Filter::Any(vec![leaf(Test::Lt(value.clone())), missing.clone()]),
+            (Direction::Ascending, Value::Null) => leaf(Test::Exists),
+            (Direction::Ascending, value) => leaf(Test::Gt(value.clone())),
+            (Direction::Descending, Value::Null) => Filter::Any(Vec::new()),
+            (Direction::Descending, value) if required => leaf(Test::Lt(value.clone())),
+            (Direction::Descending, value) => {
+                Filter::Any(vec![leaf(Test::Lt(value.clone())), missing.clone()])
+            }
         };
         if alternatives.is_empty() {
             bound = match (order.direction, &value) {
-                (Direction::Ascending, Some(value)) => Some(leaf(Test::Ge(value.clone()))),
-                (Direction::Descending, Some(value)) if required => Some(leaf(Test::Le(value.clone()))),
-                _ => None,
+                (_, Value::Null) => None,
+                (Direction::Ascending, value) => Some(leaf(Test::Ge(value.clone()))),
+                (Direction::Descending, value) => required.then(|| leaf(Test::Le(value.clone()))),
             };
         }
         let mut steps = equal.clone();
         steps.push(after);
         alternatives.push(Filter::All(steps));
-        equal.push(value.map_or(missing, |value| leaf(Test::In(vec![value]))));
+        equal.push(if value == Value::Null { missing } else { leaf(Test::In(vec![value])) });
     }
     let id = place.last()?.as_str()?.parse().ok()?;
     equal.push(Filter::leaf(Path::system(def, system::ID), Test::Gt(Value::Id(id))));
@@ -252,21 +260,7 @@ fn seek(def: &'static EntityDef, order: &[Order], place: &Json) -> Option<Filter
     })
 }
 
-/// A key of the sort back from its JSON form: `Some(None)` for a missing value, `None` for one that cannot be.
-fn key_value(path: &Path, json: &Json) -> Option<Option<Value>> {
-    if json.is_null() {
-        return Some(None);
-    }
-    let text = json.as_str();
-    let value = match path.field_def().field_type() {
-        FieldType::Bool => Value::Bool(json.as_bool()?),
-        FieldType::Int => Value::Int(json.as_i64()?),
-        FieldType::Decimal => Value::Decimal(text?.parse().ok()?),
-        FieldType::Text => Value::Text(text?.to_owned()),
-        FieldType::Instant => Value::Instant(parse_instant(text?)?),
-        FieldType::Date => Value::Date(text?.parse().ok()?),
-        FieldType::Id => Value::Id(text?.parse().ok()?),
-        FieldType::List | FieldType::Custom | FieldType::Json => return None,
-    };
-    Some(Some(value))
+/// A key of the sort back from its JSON form, null for a missing value; `None` for one that cannot be.
+fn key_value(path: &Path, json: &Json) -> Option<Value> {
+    crate::log::value_from_json(path.field_def(), json)
 }

@@ -23,7 +23,9 @@ pub fn instant_in_range(at: Instant) -> bool {
 pub fn custom_name(name: &str) -> Result<(), &'static str> {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
     if name.is_empty() || name.chars().count() > 64 || !name.chars().all(plain) || name.trim() != name {
-        return Err("a custom field's name is 1 to 64 letters, digits, _, - or inner spaces, without $ and .");
+        return Err(
+            "a custom field's name is 1 to 64 letters, digits, _, - or inner spaces, without $ and .",
+        );
     }
     Ok(())
 }
@@ -33,15 +35,18 @@ const LONGEST_CUSTOM: usize = 10_000;
 
 impl Record {
     /// Brings every value into the form that is stored (NFC, trimmed, milliseconds, no trailing zeros, sorted
-    /// lists, empty text as null) and collects all that is wrong with it.
+    /// lists, whatever is empty as null) and collects all that is wrong with it.
     pub fn clean(&mut self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         for (place, field) in self.def.own_fields() {
             let value = std::mem::take(&mut self.values[place]);
             match clean_value(field, value) {
                 Ok(value) => {
-                    if field.required && value.is_missing() && !matches!(value, Value::List(_) | Value::Custom(_)) {
-                        errors.push(FieldError::new(field.name, "is missing; it is required and cannot be empty"));
+                    if field.required && value.is_missing() {
+                        errors.push(FieldError::new(
+                            field.name,
+                            "is missing; it is required and cannot be empty",
+                        ));
                     }
                     self.values[place] = value;
                 }
@@ -81,7 +86,9 @@ fn clean_value(field: &FieldDef, value: Value) -> Result<Value, String> {
                 Err(format!("is {number}; accepted are {min} to {max}"))
             }
         }
-        (Kind::Decimal { scale }, Value::Decimal(number)) => clean_decimal(number, *scale).map(Value::Decimal),
+        (Kind::Decimal { scale }, Value::Decimal(number)) => {
+            clean_decimal(number, *scale).map(Value::Decimal)
+        }
         (Kind::Text { max, format }, Value::Text(text)) => clean_text(&text, *max, *format),
         (Kind::Enum { codes, .. }, Value::Text(code)) => {
             if codes.contains(&code.as_str()) {
@@ -152,7 +159,7 @@ fn clean_list(items: &[String], most: usize, longest: usize) -> Result<Value, St
     if cleaned.len() > most {
         return Err(format!("has {} items; accepted are at most {most}", cleaned.len()));
     }
-    Ok(Value::List(cleaned))
+    Ok(if cleaned.is_empty() { Value::Null } else { Value::List(cleaned) })
 }
 
 fn clean_custom(map: BTreeMap<String, Value>) -> Result<Value, String> {
@@ -164,17 +171,25 @@ fn clean_custom(map: BTreeMap<String, Value>) -> Result<Value, String> {
         let refuse = |why: &str| format!("{}: {why}", name.chars().take(40).collect::<String>());
         custom_name(&name).map_err(refuse)?;
         let value = match value {
-            Value::Text(text) => clean_text(&text, LONGEST_CUSTOM, Format::Block).map_err(|why| refuse(&why))?,
+            Value::Text(text) => {
+                clean_text(&text, LONGEST_CUSTOM, Format::Block).map_err(|why| refuse(&why))?
+            }
             Value::Decimal(number) => Value::Decimal(clean_decimal(number, 12).map_err(|why| refuse(&why))?),
-            Value::Int(number) => Value::Decimal(clean_decimal(number.into(), 12).map_err(|why| refuse(&why))?),
+            Value::Int(number) => {
+                Value::Decimal(clean_decimal(number.into(), 12).map_err(|why| refuse(&why))?)
+            }
             Value::Bool(_) => value,
             Value::Instant(at) if instant_in_range(at) => Value::Instant(truncate(at)),
             Value::List(items) => clean_list(&items, 200, 200).map_err(|why| refuse(&why))?,
-            _ => return Err(refuse("holds text, a decimal, a truth value, an instant of the years 1 to 9999 or a list of text")),
+            _ => {
+                return Err(refuse(
+                    "holds text, a decimal, a truth value, an instant of the years 1 to 9999 or a list of text",
+                ));
+            }
         };
         if !value.is_missing() {
             cleaned.insert(name, value);
         }
     }
-    Ok(Value::Custom(cleaned))
+    Ok(if cleaned.is_empty() { Value::Null } else { Value::Custom(cleaned) })
 }

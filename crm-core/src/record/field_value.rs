@@ -102,11 +102,12 @@ field_value! {
 }
 
 impl FieldValue for Vec<String> {
+    const REQUIRED: bool = false;
     fn kind() -> Kind {
         Kind::List { max_items: 100, max_len: 100 }
     }
     fn to_value(&self) -> Value {
-        Value::List(self.clone())
+        if self.is_empty() { Value::Null } else { Value::List(self.clone()) }
     }
     fn from_value(value: &Value) -> Result<Self, String> {
         match value {
@@ -118,11 +119,12 @@ impl FieldValue for Vec<String> {
 }
 
 impl FieldValue for Custom {
+    const REQUIRED: bool = false;
     fn kind() -> Kind {
         Kind::Custom
     }
     fn to_value(&self) -> Value {
-        Value::Custom(self.clone())
+        if self.is_empty() { Value::Null } else { Value::Custom(self.clone()) }
     }
     fn from_value(value: &Value) -> Result<Self, String> {
         match value {

@@ -2,6 +2,8 @@
 
 mod clean;
 mod field_value;
+#[cfg(test)]
+mod tests;
 
 pub use clean::{custom_name, day_in_range, instant_in_range};
 pub use field_value::{Custom, FieldValue, read_field};
@@ -26,7 +28,12 @@ pub struct Meta {
 
 impl Default for Meta {
     fn default() -> Self {
-        Self { version: 0, created_at: Instant::UNIX_EPOCH, updated_at: Instant::UNIX_EPOCH, deleted_at: None }
+        Self {
+            version: 0,
+            created_at: Instant::UNIX_EPOCH,
+            updated_at: Instant::UNIX_EPOCH,
+            deleted_at: None,
+        }
     }
 }
 

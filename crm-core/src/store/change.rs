@@ -42,7 +42,8 @@ pub struct ChangeSet {
     pub key: Option<KeyClaim>,
     /// One row for each write, in the same order.
     pub log: Vec<LogRow>,
-    /// Log rows whose private part (values, salts, origin) is to be destroyed, by record.
+    /// Records whose log rows lose their private part (values, salts, origin): all of them, those of this change
+    /// set included.
     pub erase_log: Vec<(&'static EntityDef, Uuid)>,
     /// Timeline rows to insert or, by their key, replace.
     pub timeline_put: Vec<TimelineRow>,
@@ -228,7 +229,9 @@ pub struct TokenRow {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// Too many records.
-    #[error("a change set writes at most {MAX_WRITES} records and this one {count}; split it, or use a sweep")]
+    #[error(
+        "a change set writes at most {MAX_WRITES} records and this one {count}; split it, or use a sweep"
+    )]
     TooMany {
         /// How many it has.
         count: usize,
@@ -248,7 +251,9 @@ pub enum WriteError {
         entity: &'static str,
     },
     /// Two records exchange a unique value.
-    #[error("{entity} {id} takes a value of the rule {rule} that another record gives up for a third; use two steps")]
+    #[error(
+        "{entity} {id} takes a value of the rule {rule} that another record gives up for a third; use two steps"
+    )]
     Exchange {
         /// The entity.
         entity: &'static str,

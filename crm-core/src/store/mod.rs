@@ -32,17 +32,18 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 pub use change::{
-    ChangeSet, Guard, KeyClaim, NoneRefer, TimelineKey, TimelineRow, TokenRow, Write, WriteError, MAX_WRITES,
+    ChangeSet, Guard, KeyClaim, MAX_WRITES, NoneRefer, TimelineKey, TimelineRow, TokenRow, Write, WriteError,
 };
 pub use error::{CommitError, StoreError};
 pub use read::{
-    Answer, Direction, Group, GroupQuery, KeyRecord, Measure, Order, Query, Read, TimelineAnchor, TimelineFilter,
-    TimelinePosition, TimelineQuery, Viewer, MAX_LIMIT,
+    Answer, Direction, Group, GroupQuery, KeyRecord, MAX_LIMIT, Measure, Order, Query, Read, TimelineAnchor,
+    TimelineFilter, TimelinePosition, TimelineQuery, Viewer,
 };
 
 use crate::catalog::Catalog;
 use crate::id::TenantId;
 use crate::record::Record;
+use crate::value::Instant;
 
 /// Keeps records. See the [module](self) for what it promises.
 ///
@@ -71,6 +72,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Remembers that the named consumer has done its work up to and including this number. Never moves back.
     async fn acknowledge(&self, tenant: TenantId, consumer: &str, number: i64) -> Result<(), StoreError>;
+
+    /// Forgets up to `limit` idempotency keys that were claimed before this instant. Returns how many.
+    async fn expire_keys(&self, tenant: TenantId, before: Instant, limit: usize)
+    -> Result<usize, StoreError>;
 
     /// A stream that yields when something may have been committed for the tenant: a wake-up, not the news
     /// itself. Several commits may share one item. Dropping it frees what it holds.

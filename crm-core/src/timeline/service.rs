@@ -16,7 +16,8 @@ use crate::directory::UserId;
 use crate::policy::Action;
 use crate::query::visible_filter;
 use crate::store::{
-    Answer, Direction, Query, Read, TimelineAnchor, TimelineFilter, TimelinePosition, TimelineQuery, TimelineRow,
+    Answer, Direction, Query, Read, TimelineAnchor, TimelineFilter, TimelinePosition, TimelineQuery,
+    TimelineRow,
 };
 use crate::value::{Instant, Value, format_instant, parse_instant, truncate};
 
@@ -120,7 +121,8 @@ impl<'a> Timelines<'a> {
         let mut reads = vec![Read::Timeline(asked.query.clone())];
         let anchor = anchor_record(self.crm, &request.anchor)?;
         if let Some((def, id)) = anchor {
-            let filter = Filter::leaf(Path::system(def, crate::catalog::system::ID), Test::In(vec![Value::Id(id)]));
+            let filter =
+                Filter::leaf(Path::system(def, crate::catalog::system::ID), Test::In(vec![Value::Id(id)]));
             let filter = filter.and(Filter::live(self.crm.store().catalog(), def));
             reads.push(Read::Find(Query::new(def, filter.and(visible_filter(def, &ctx.viewer())), 1)));
         }
@@ -158,20 +160,25 @@ impl<'a> Timelines<'a> {
         Ok(page)
     }
 
-    fn prepare(&self, ctx: &Context, request: &TimelineRequest) -> Result<Asked, CriteriaError> {
+    fn prepare(self, ctx: &Context, request: &TimelineRequest) -> Result<Asked, CriteriaError> {
         let refuse = |at: &str, why: String| CriteriaError { at: at.to_owned(), why };
         if request.limit == 0 || request.limit > LARGEST_PAGE {
             return Err(refuse("limit", format!("is {}; accepted are 1 to {LARGEST_PAGE}", request.limit)));
         }
         let catalog = self.crm.store().catalog();
         if let Some(unknown) = request.filter.kinds.iter().find(|kind| catalog.get(kind).is_none()) {
-            let known: Vec<_> = catalog.entities().filter(|def| def.entry.is_some()).map(|def| def.name).collect();
+            let known: Vec<_> =
+                catalog.entities().filter(|def| def.entry.is_some()).map(|def| def.name).collect();
             return Err(refuse("kinds", format!("{unknown:?} is none of {}", known.join(", "))));
         }
         let mut filter = request.filter.clone();
-        let mut tokens: Vec<String> = request.text.iter().flat_map(|text| crate::format::tokens(text)).collect();
+        let mut tokens: Vec<String> =
+            request.text.iter().flat_map(|text| crate::format::tokens(text)).collect();
         if request.text.is_some() && tokens.is_empty() {
-            return Err(refuse("text", "has no word in it; search for at least one letter or digit".to_owned()));
+            return Err(refuse(
+                "text",
+                "has no word in it; search for at least one letter or digit".to_owned(),
+            ));
         }
         tokens.extend(request.tags.iter().map(|tag| crate::command::tag_token(tag)));
         filter.tokens = tokens;
@@ -193,7 +200,9 @@ impl<'a> Timelines<'a> {
                 filter.from = instant("from");
                 filter.until = instant("until");
                 let position = position(&place);
-                Some(position.ok_or_else(|| refuse("cursor", "is from another version; ask for the first page".to_owned()))?)
+                Some(position.ok_or_else(|| {
+                    refuse("cursor", "is from another version; ask for the first page".to_owned())
+                })?)
             }
         };
         if let (Some(from), Some(until)) = (request.filter.from, request.filter.until)
@@ -212,8 +221,14 @@ impl<'a> Timelines<'a> {
             Anchor::Tenant => TimelineAnchor::Tenant,
         };
         let limit = request.limit + 1;
-        let query =
-            TimelineQuery { anchor, filter, viewer: ctx.viewer(), direction: request.direction, after, limit };
+        let query = TimelineQuery {
+            anchor,
+            filter,
+            viewer: ctx.viewer(),
+            direction: request.direction,
+            after,
+            limit,
+        };
         Ok(Asked { query, question })
     }
 }

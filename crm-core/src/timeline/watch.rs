@@ -39,7 +39,14 @@ impl Timelines<'_> {
         anchor_record(self.crm, &anchor)?;
         let wakes = self.crm.store().wakes(ctx.tenant).await?;
         let position = self.crm.log().head(ctx).await?;
-        let state = Watch { crm: self.crm.clone(), ctx: ctx.clone(), anchor, wakes, position, ready: VecDeque::new() };
+        let state = Watch {
+            crm: self.crm.clone(),
+            ctx: ctx.clone(),
+            anchor,
+            wakes,
+            position,
+            ready: VecDeque::new(),
+        };
         Ok(futures_util::stream::try_unfold(state, |mut state| async move {
             loop {
                 if let Some(change) = state.ready.pop_front() {
@@ -77,7 +84,9 @@ impl Watch {
                 continue;
             }
             let read = Read::Get { def, ids: vec![row.record_id] };
-            let Some(Answer::Records(found)) = self.crm.read(&self.ctx, &[read]).await?.pop() else { continue };
+            let Some(Answer::Records(found)) = self.crm.read(&self.ctx, &[read]).await?.pop() else {
+                continue;
+            };
             match found.first() {
                 Some(record) if visible(record, &self.ctx.viewer()) => self.tell(record),
                 _ => {}
