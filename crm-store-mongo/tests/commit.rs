@@ -286,9 +286,13 @@ async fn nothing_refers_to_what_is_deleted_meanwhile() {
             let card = with(new(&CARD), &[(field, Value::Id(target.id()))]);
             let mut refer = change(tenant, vec![Write::Insert(card.clone())]);
             refer.guards = vec![Guard::Live { def, id: target.id() }];
-            let first = settle(&f, &delete);
+            let late = |this| std::time::Duration::from_micros(if this { round * 200 } else { 0 });
+            let first = async {
+                tokio::time::sleep(late(round % 2 == 0)).await;
+                settle(&f, &delete).await
+            };
             let second = async {
-                tokio::time::sleep(std::time::Duration::from_micros(round * 150)).await;
+                tokio::time::sleep(late(round % 2 == 1)).await;
                 settle(&f, &refer).await
             };
             let (first, second) = tokio::join!(first, second);

@@ -1,5 +1,5 @@
 //! What the tests share: entities with a field of every type, change sets by hand, a database for each test.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
