@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crm_core::catalog::{Catalog, Check, EntityDef, FieldDef, IndexDef, Kind, UniqueRule};
 
 use crate::column;
-use crate::names::{field_check, foreign_key, literal, primary_key, quote, rule_check};
+use crate::names::{field_check, foreign_key, link_index, literal, primary_key, quote, rule_check};
 
 /// The migration that creates the table of an entity, with its checks, indexes and foreign keys.
 ///
@@ -42,6 +42,14 @@ fn table(def: &EntityDef) -> String {
     }
     for index in def.indexes {
         text.push_str(&plain_index(def, index));
+    }
+    for field in bare_links(def) {
+        let _ = writeln!(
+            text,
+            "CREATE INDEX {} ON {table} (tenant, {column}) WHERE {column} IS NOT NULL;",
+            quote(&link_index(def, field)),
+            column = quote(field),
+        );
     }
     if def.append_only {
         let _ = write!(
@@ -124,6 +132,16 @@ fn plain_index(def: &EntityDef, index: &IndexDef) -> String {
     columns.extend(index.fields.iter().map(|name| format!("{} NULLS FIRST", compared(def, name))));
     columns.push("id".to_owned());
     format!("CREATE INDEX {} ON {} ({});\n", quote(index.name), quote(def.table), columns.join(", "))
+}
+
+/// The links that no declared index begins with. Each gets an index of its own, for otherwise purging a record that
+/// it could lead to, and asking whether it does, reads the whole table.
+pub(crate) fn bare_links(def: &EntityDef) -> impl Iterator<Item = &'static str> {
+    def.fields
+        .iter()
+        .filter(|field| matches!(field.kind, Kind::Link { .. }))
+        .map(|field| field.name)
+        .filter(|name| !def.indexes.iter().any(|index| index.fields.first() == Some(name)))
 }
 
 fn foreign_keys(catalog: &Catalog, def: &EntityDef) -> String {

@@ -145,7 +145,7 @@ async fn grant(
         let privileges = match *table {
             "crm_log" => "SELECT, INSERT, UPDATE (number, hash, private)",
             "crm_log_head" | "crm_consumers" => "SELECT, INSERT, UPDATE",
-            "crm_keys" => "SELECT, INSERT, DELETE",
+            "crm_keys" => "SELECT, INSERT, UPDATE (at), DELETE",
             _ => "SELECT, INSERT, UPDATE, DELETE",
         };
         text.push_str(&format!(" GRANT {privileges} ON {schema}.{} TO {role};", quote(table)));

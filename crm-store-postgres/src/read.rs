@@ -94,7 +94,7 @@ pub(crate) fn answer(inner: &Inner, read: &Read, rows: &[PgRow]) -> Result<Answe
         }
         Read::LogHead | Read::Position { .. } => match rows.first() {
             None => Ok(Answer::Position(0)),
-            Some(row) => row.try_get(0).map(Answer::Position).map_err(|_| corrupt("a position in the log")),
+            Some(row) => row.try_get(0).map(Answer::Position).map_err(|_| corrupt("a place in the log")),
         },
     }
 }

@@ -10,6 +10,7 @@ use crm_core::TenantId;
 use crm_core::catalog::{Catalog, EntityDef};
 use crm_core::record::Record;
 use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
+use crm_core::value::Instant;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Postgres, Transaction};
@@ -382,6 +383,31 @@ impl Store for PostgresStore {
         session.rows(args.into_sql(text)).await.map_err(failed)?;
         inner.counter.add();
         transaction.commit().await.map_err(failed)
+    }
+
+    #[tracing::instrument(skip_all, fields(%tenant, limit))]
+    async fn expire_keys(&self, tenant: TenantId, before: Instant, limit: usize) -> Result<usize, StoreError> {
+        let inner = &*self.inner;
+        let _watch = Watch::new("expire_keys", inner.options.slow_call);
+        let failed = |error: sqlx::Error| store_error("expire_keys", &error);
+        let mut args = Args::default();
+        args.bind(tenant.0);
+        args.bind(before);
+        args.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let table = inner.names.table("crm_keys");
+        // A key that another process removes, or a commit waits for, is left to the next call.
+        let text = format!(
+            "WITH gone AS (DELETE FROM {table} AS k USING (SELECT command, key FROM {table} WHERE tenant = $1 AND at < $2 \
+             ORDER BY at LIMIT $3 FOR UPDATE SKIP LOCKED) AS o \
+             WHERE k.tenant = $1 AND k.command = o.command AND k.key = o.key RETURNING 1) SELECT count(*) FROM gone"
+        );
+        let mut transaction = inner.begin(tenant, Purpose::Write).await.map_err(failed)?;
+        let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);
+        let rows = session.rows(args.into_sql(text)).await.map_err(failed)?;
+        let gone: i64 = rows.first().map_or(Ok(0), |row| sqlx::Row::try_get(row, 0)).map_err(failed)?;
+        inner.counter.add();
+        transaction.commit().await.map_err(failed)?;
+        Ok(usize::try_from(gone).unwrap_or_default())
     }
 
     #[tracing::instrument(skip_all, fields(%tenant))]

@@ -7,10 +7,10 @@ use crm_core::store::StoreError;
 use sqlx::postgres::PgPool;
 
 use crate::column::type_name;
-use crate::ddl::checks;
+use crate::ddl::{bare_links, checks};
 use crate::error::store_error;
 use crate::migrate::SYSTEM_TABLES;
-use crate::names::{foreign_key, primary_key};
+use crate::names::{foreign_key, link_index, primary_key};
 use crate::timeline;
 
 /// PostgreSQL 13.
@@ -239,6 +239,9 @@ fn entity(catalog: &Catalog, def: &crm_core::catalog::EntityDef, found: &Found, 
     }
     for order in def.indexes {
         index(found, order.name, false, wrong);
+    }
+    for link in bare_links(def) {
+        index(found, &link_index(def, link), false, wrong);
     }
 }
 

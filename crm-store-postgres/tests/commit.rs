@@ -142,6 +142,12 @@ async fn a_used_key_gives_what_the_first_one_got_and_nothing_is_written() {
     let other = Read::Key { command: "tests.other", key: "k".to_owned() };
     let answers = s.store.read(s.tenant, &[read, other]).await.unwrap();
     assert!(matches!(&answers[..], [Answer::Key(Some(kept)), Answer::Key(None)] if kept.result == "first"));
+    let expire = async |at, limit| s.store.expire_keys(s.tenant, at, limit).await.unwrap();
+    assert_eq!(expire(at(0), 10).await, 0, "the instant itself is not before it");
+    assert_eq!(s.store.expire_keys(crm_core::TenantId(new_id()), at(1), 10).await.unwrap(), 0);
+    assert_eq!(expire(at(1), 0).await, 0);
+    assert_eq!(expire(at(1), 10).await, 1);
+    s.store.commit(&second).await.unwrap();
     s.drop().await;
 }
 

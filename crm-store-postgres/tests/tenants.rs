@@ -142,12 +142,15 @@ async fn the_whole_store_works_as_an_ordinary_role() {
         Read::Position { consumer: "mailer".to_owned() },
         Read::Log { after: 0, limit: 10 },
         Read::History { def: &RECEIPT, id: r.id(), before_version: None, limit: 10 },
+        Read::LogHead,
     ];
     let answers = g.store.read(tenant, &reads).await.unwrap();
     assert!(matches!(&answers[0], Answer::Records(records) if records.len() == 1));
     assert!(matches!(answers[2], Answer::Position(2)));
+    assert!(matches!(answers[5], Answer::Position(2)));
     assert!(matches!(&answers[3], Answer::Log(rows) if rows.len() == 2));
     assert!(matches!(&answers[4], Answer::Log(rows) if rows.len() == 2 && rows.iter().all(|r| r.private.is_none())));
+    assert_eq!(g.store.expire_keys(tenant, at(100), 10).await.unwrap(), 0);
     let scanned: Vec<_> = g.store.scan(tenant, query).collect().await;
     assert_eq!(scanned.len(), 1);
     g.drop().await;
