@@ -177,7 +177,8 @@ impl Chinook {
 }
 
 fn rows<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Vec<T>> {
-    let mut reader = csv::Reader::from_path(folder.join(name)).map_err(|error| in_file(folder, name, &error))?;
+    let mut reader =
+        csv::Reader::from_path(folder.join(name)).map_err(|error| in_file(folder, name, &error))?;
     let rows: std::result::Result<_, csv::Error> = reader.deserialize().collect();
     rows.map_err(|error| in_file(folder, name, &error))
 }

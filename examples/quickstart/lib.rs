@@ -17,7 +17,9 @@ pub mod store;
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
+use crm_core::store::Store;
 use crm_core::{Context, Crm, TenantId};
 use uuid::Uuid;
 
@@ -44,21 +46,20 @@ pub struct Outcome {
     pub differing: Vec<String>,
 }
 
-/// Loads the data in the folder into a store, shows it and checks it.
+/// Loads the data in the folder into a store, shows it and checks it. `place` says to people where the store is.
 ///
 /// # Errors
 /// The data cannot be read, the store does not answer, or the library refuses something.
 pub async fn quickstart(
+    store: Arc<dyn Store>,
     place: &Place,
     data: &Path,
     out: &mut (dyn Write + Send),
     progress: &mut Progress<'_>,
 ) -> Result<Outcome> {
     let data = Chinook::read(data)?;
-    let crm = Crm::builder_shared(place.open().await?)
-        .cursor_key(store::random_key())
-        .env(AsOf::noon("2011-12-31"))
-        .build()?;
+    let crm =
+        Crm::builder_shared(store).cursor_key(store::random_key()).env(AsOf::noon("2011-12-31")).build()?;
     let ctx = Context::system(TENANT);
 
     let loaded = load::load(&crm, &ctx, &data, progress).await?;

@@ -85,7 +85,8 @@ pub async fn load(crm: &Crm, ctx: &Context, data: &Chinook, progress: &mut Progr
         let mut batch = Vec::with_capacity(chunk.len());
         for sale in chunk {
             let customer = customers.get(&sale.customer_id);
-            let customer = customer.ok_or_else(|| format!("invoice {} is of no customer", sale.invoice_id))?;
+            let customer =
+                customer.ok_or_else(|| format!("invoice {} is of no customer", sale.invoice_id))?;
             batch.push(invoice(sale, *customer, data));
         }
         lines += batch.iter().map(|new| new.lines.len()).sum::<usize>();
@@ -225,6 +226,7 @@ fn batches(data: &Chinook) -> Vec<Vec<&Sale>> {
 pub fn money(amount: Decimal) -> String {
     let text = format!("{:.2}", amount.abs());
     let (whole, cents) = text.split_once('.').unwrap_or((&text, "00"));
-    let groups: Vec<&str> = whole.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    let groups: Vec<&str> =
+        whole.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
     format!("{}{}.{cents}", if amount.is_sign_negative() { "-" } else { "" }, groups.join(","))
 }

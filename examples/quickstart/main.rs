@@ -1,10 +1,12 @@
 //! `cargo run --example quickstart`: see `--help`, and `lib.rs` for what it does.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use crm_examples::options::{HELP, Request};
-use crm_examples::quickstart;
+use crm_examples::store::Place;
+use crm_examples::{Outcome, Result, quickstart};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -19,7 +21,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match quickstart(&place, &data, &mut io::stdout(), &mut progress()).await {
+    match run(&place, &data).await {
         Ok(outcome) if outcome.differing.is_empty() => ExitCode::SUCCESS,
         Ok(outcome) => {
             eprintln!("quickstart: {} totals are not as expected", outcome.differing.len());
@@ -32,6 +34,11 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run(place: &Place, data: &Path) -> Result<Outcome> {
+    let store = place.open().await?;
+    quickstart(store, place, data, &mut io::stdout(), &mut progress()).await
 }
 
 /// Says how far loading has come: on a terminal one line that changes, else a line for each step that is done.

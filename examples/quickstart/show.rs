@@ -31,7 +31,11 @@ pub fn loaded(out: Out<'_>, place: &Place, loaded: &Loaded) -> Result<()> {
     title(out, &format!("Chinook, a music shop, as of 2011-12-31, {place}"))?;
     for (what, count, note) in [
         ("users", users, "the shop's employees".to_owned()),
-        ("customers", customers, format!("{organizations} organizations, {} individuals", customers - organizations)),
+        (
+            "customers",
+            customers,
+            format!("{organizations} organizations, {} individuals", customers - organizations),
+        ),
         ("contacts", contacts, "the primary one of each customer".to_owned()),
         ("invoices", invoices, format!("with {lines} lines")),
     ] {
@@ -39,13 +43,23 @@ pub fn loaded(out: Out<'_>, place: &Place, loaded: &Loaded) -> Result<()> {
     }
     let (commands, log, took) = (loaded.commands, loaded.log, loaded.took.as_secs_f64());
     if loaded.nothing_to_do() && loaded.log_added == 0 {
-        writeln!(out, "  nothing to do: loaded before; the change log has {log} rows, as it had ({took:.2} s)")?;
+        writeln!(
+            out,
+            "  nothing to do: loaded before; the change log has {log} rows, as it had ({took:.2} s)"
+        )?;
     } else {
         let added = loaded.log_added;
-        writeln!(out, "  {commands} commands; the change log has {log} rows, {added} of them new ({took:.2} s)")?;
+        writeln!(
+            out,
+            "  {commands} commands; the change log has {log} rows, {added} of them new ({took:.2} s)"
+        )?;
     }
     if !loaded.odd_phones.is_empty() {
-        writeln!(out, "  {} telephone numbers are not valid, kept as given:", loaded.odd_phones.len())?;
+        writeln!(
+            out,
+            "  {} telephone numbers are not valid ones and kept as given:",
+            loaded.odd_phones.len()
+        )?;
         for (name, raw) in &loaded.odd_phones {
             writeln!(out, "    {name:<22}{raw}")?;
         }
@@ -69,7 +83,11 @@ pub async fn customer(out: Out<'_>, crm: &Crm, ctx: &Context, data: &Chinook) ->
     writeln!(out, "  {}", customer.display_name)?;
     let country = customer.custom.get("country").and_then(Value::as_text).unwrap_or("unknown");
     let (kind, status) = (customer.r#type.code(), customer.status.code());
-    writeln!(out, "  {kind}, {status}; country: {country}; tags: {}; owner: {owner}", customer.tags.join(", "))?;
+    writeln!(
+        out,
+        "  {kind}, {status}; country: {country}; tags: {}; owner: {owner}",
+        customer.tags.join(", ")
+    )?;
     for contact in crm.contacts().of_customer(ctx, customer.id).await? {
         let name = format!("{} {}", contact.first_name, contact.last_name);
         let role = if contact.is_primary { "primary contact" } else { "contact" };
@@ -78,7 +96,8 @@ pub async fn customer(out: Out<'_>, crm: &Crm, ctx: &Context, data: &Chinook) ->
     }
 
     let zone = crm.settings().get(ctx).await?.tz();
-    let mut request = TimelineRequest { all_time: true, limit: 4, ..TimelineRequest::of(Anchor::Customer(customer.id)) };
+    let mut request =
+        TimelineRequest { all_time: true, limit: 4, ..TimelineRequest::of(Anchor::Customer(customer.id)) };
     title(out, "Its timeline: a page of 4, newest first, by day")?;
     let page = crm.timeline().page(ctx, &request).await?;
     for day in by_day(&page.entries, zone) {
@@ -129,12 +148,14 @@ pub async fn questions(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
         let buyer = buyers.iter().find(|customer| customer.id == invoice.customer_id);
         let name = buyer.map(|customer| customer.display_name.as_str()).unwrap_or_default();
         let (day, total) = (invoice.issued_at.format("%Y-%m-%d"), money(invoice.total));
-        writeln!(out, "    {day}  invoice {:>3}  {total:>6} USD  {name}", invoice.number)?;
+        writeln!(out, "    -> {day}  invoice {:>3}  {total:>6} USD  {name}", invoice.number)?;
     }
 
     let wrong = json!({ "field": "total", "operator": "gt", "value": "twenty" });
-    if let Err(CrmError::Criteria(CriteriaError { at, why })) = crm.invoices().find(ctx, &Find::matching(wrong)).await {
-        writeln!(out, "\n  A wrong question, \"total gt twenty\", is refused at {at}: {why}")?;
+    if let Err(CrmError::Criteria(CriteriaError { at, why })) =
+        crm.invoices().find(ctx, &Find::matching(wrong)).await
+    {
+        writeln!(out, "\n  Is the total over \"twenty\"? Refused at {at}:\n    {why}")?;
     }
     Ok(())
 }
@@ -145,10 +166,14 @@ pub async fn questions(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
 /// The store does not answer, or the output cannot be written.
 pub async fn search(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
     title(out, "Search by words, the last one by its beginning")?;
-    for text in ["koh", "st", "brasil aero", "+55 (12) 3923-5555"] {
+    for text in ["koh", "st", "banco bra", "+55 (12) 3923-5555"] {
         let found = crm.customers().search(ctx, text, 5).await?;
         let names: Vec<_> = found.iter().map(|customer| customer.display_name.as_str()).collect();
-        writeln!(out, "  {text:<20}{}", if names.is_empty() { "nobody".to_owned() } else { names.join(", ") })?;
+        writeln!(
+            out,
+            "  {text:<20}{}",
+            if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+        )?;
     }
     Ok(())
 }
@@ -201,7 +226,7 @@ fn criteria(out: Out<'_>, question: &str, json: &Json) -> Result<()> {
 async fn customers(out: Out<'_>, crm: &Crm, ctx: &Context, criteria: Json) -> Result<()> {
     let found = crm.customers().find(ctx, &Find::matching(criteria).ascending("display_name")).await?.items;
     for customer in found {
-        writeln!(out, "    {}", customer.display_name)?;
+        writeln!(out, "    -> {}", customer.display_name)?;
     }
     Ok(())
 }

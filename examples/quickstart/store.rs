@@ -46,7 +46,9 @@ impl Place {
         let url = text.to_owned();
         match text.split_once("://") {
             None if text == "memory" => Ok(Self::Memory),
-            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres { url, schema: DEFAULT_NAME.to_owned() }),
+            Some(("postgres" | "postgresql", _)) => {
+                Ok(Self::Postgres { url, schema: DEFAULT_NAME.to_owned() })
+            }
             Some(("mongodb", rest)) => {
                 let path = rest.split_once('/').map_or("", |(_, path)| path);
                 let named = path.split('?').next().unwrap_or_default();
@@ -71,15 +73,15 @@ impl Place {
             Self::Postgres { url, schema } => {
                 // A service keeps this text as a file among its migrations.
                 let migrations = vec![migration(100, "the entities", ddl_all(&catalog))];
-                let options = MigrateOptions { schema: schema.clone(), migrations, ..MigrateOptions::default() };
+                let options =
+                    MigrateOptions { schema: schema.clone(), migrations, ..MigrateOptions::default() };
                 migrate(url, &catalog, options).await?;
                 let options = PostgresOptions { schema: schema.clone(), ..PostgresOptions::default() };
                 Arc::new(PostgresStore::connect(url, catalog, options).await?)
             }
             Self::Mongo { url, database } => {
-                let options = MongoOptions::default();
-                MongoStore::migrate(url, database, &catalog, &options).await?;
-                Arc::new(MongoStore::connect(url, database, catalog, options).await?)
+                MongoStore::migrate(url, database, &catalog).await?;
+                Arc::new(MongoStore::connect(url, database, catalog, MongoOptions::default()).await?)
             }
         })
     }
@@ -141,7 +143,8 @@ mod tests {
     #[test]
     fn the_store_is_read_from_one_word() {
         assert_eq!(Place::parse("memory"), Ok(Place::Memory));
-        let postgres = Place::Postgres { url: "postgresql://h/db".to_owned(), schema: DEFAULT_NAME.to_owned() };
+        let postgres =
+            Place::Postgres { url: "postgresql://h/db".to_owned(), schema: DEFAULT_NAME.to_owned() };
         assert_eq!(Place::parse("postgresql://h/db"), Ok(postgres));
         assert_eq!(database("mongodb://h:1"), DEFAULT_NAME);
         assert_eq!(database("mongodb://u:p@h:1/?replicaSet=rs0"), DEFAULT_NAME);
