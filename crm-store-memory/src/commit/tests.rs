@@ -121,7 +121,7 @@ async fn unique_rules_count_what_they_say() {
     // Only where the flag is set.
     put(&store, &[record(&USER, 50, &[])]).await;
     let owner = ("owner_id", Value::Id(id(50)));
-    commit(&store, insert(8, &[owner.clone()])).await.unwrap();
+    commit(&store, insert(8, std::slice::from_ref(&owner))).await.unwrap();
     commit(&store, insert(9, &[owner.clone(), ("vip", Value::Bool(true))])).await.unwrap();
     let two = insert(10, &[owner, ("vip", Value::Bool(true))]);
     assert_eq!(commit(&store, two).await, unique("customer_vip"));
