@@ -11,7 +11,6 @@ use crm_core::invoice::{Invoice, InvoiceLine, InvoiceStatus, NewInvoice};
 use crm_core::store::{Answer, MAX_WRITES, Read};
 use crm_core::value::Value;
 use crm_core::{Context, Crm};
-use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use crate::Result;
@@ -220,13 +219,4 @@ fn batches(data: &Chinook) -> Vec<Vec<&Sale>> {
         }
     }
     batches
-}
-
-/// An amount with two decimals and thousands apart.
-pub fn money(amount: Decimal) -> String {
-    let text = format!("{:.2}", amount.abs());
-    let (whole, cents) = text.split_once('.').unwrap_or((&text, "00"));
-    let groups: Vec<&str> =
-        whole.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
-    format!("{}{}.{cents}", if amount.is_sign_negative() { "-" } else { "" }, groups.join(","))
 }

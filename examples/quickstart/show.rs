@@ -6,12 +6,13 @@ use crm_core::criteria::CriteriaError;
 use crm_core::timeline::{Anchor, TimelineRequest, by_day};
 use crm_core::value::Value;
 use crm_core::{Context, Crm, Error as CrmError, Find};
+use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 
 use crate::Result;
 use crate::check::Total;
 use crate::chinook::Chinook;
-use crate::load::{Loaded, SYSTEM, external_key, money};
+use crate::load::{Loaded, SYSTEM, external_key};
 use crate::store::Place;
 
 type Out<'o> = &'o mut (dyn Write + Send);
@@ -229,4 +230,28 @@ async fn customers(out: Out<'_>, crm: &Crm, ctx: &Context, criteria: Json) -> Re
         writeln!(out, "    -> {}", customer.display_name)?;
     }
     Ok(())
+}
+
+/// An amount with two decimals and thousands apart.
+fn money(amount: Decimal) -> String {
+    let text = format!("{:.2}", amount.abs());
+    let (whole, cents) = text.split_once('.').unwrap_or((&text, "00"));
+    let groups: Vec<&str> =
+        whole.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    format!("{}{}.{cents}", if amount.is_sign_negative() { "-" } else { "" }, groups.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_two_decimals_and_thousands_apart() {
+        for (cents, text) in
+            [(0, "0.00"), (99, "0.99"), (123_450, "1,234.50"), (-100_000_000, "-1,000,000.00")]
+        {
+            assert_eq!(money(Decimal::new(cents, 2)), text);
+        }
+        assert_eq!(money(Decimal::new(7754, 1)), "775.40");
+    }
 }
