@@ -8,7 +8,7 @@ use crm_core::value::Instant;
 use crm_core::{Env, SystemEnv, standard_catalog};
 use crm_store_memory::MemoryStore;
 use crm_store_mongo::{MongoOptions, MongoStore};
-use crm_store_postgres::{MigrateOptions, PostgresOptions, PostgresStore, ddl_all, migrate, migration};
+use crm_store_postgres::{MigrateOptions, PostgresOptions, PostgresStore, migrate};
 use uuid::Uuid;
 
 use crate::Result;
@@ -71,10 +71,7 @@ impl Place {
         Ok(match self {
             Self::Memory => Arc::new(MemoryStore::new(catalog)),
             Self::Postgres { url, schema } => {
-                // A service keeps this text as a file among its migrations.
-                let migrations = vec![migration(100, "the entities", ddl_all(&catalog))];
-                let options =
-                    MigrateOptions { schema: schema.clone(), migrations, ..MigrateOptions::default() };
+                let options = MigrateOptions { schema: schema.clone(), ..MigrateOptions::default() };
                 migrate(url, &catalog, options).await?;
                 let options = PostgresOptions { schema: schema.clone(), ..PostgresOptions::default() };
                 Arc::new(PostgresStore::connect(url, catalog, options).await?)
