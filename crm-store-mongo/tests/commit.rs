@@ -1,4 +1,10 @@
 //! How change sets are applied: what MongoDB's transactions make of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod support;
 
@@ -304,7 +310,7 @@ async fn nothing_refers_to_what_is_deleted_meanwhile() {
             match (&first, &second) {
                 (Ok(()), Err(CommitError::Conflict { id, .. })) if *id == target.id() => deletions += 1,
                 (Err(CommitError::InUse { entity: "card", id, .. }), Ok(())) if *id == target.id() => {
-                    referrals += 1
+                    referrals += 1;
                 }
                 other => panic!("{other:?}"),
             }

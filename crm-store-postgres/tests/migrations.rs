@@ -250,3 +250,14 @@ async fn append_only_is_refused_by_the_server_itself() {
     assert!(s.execute("DELETE FROM $S.receipts").await.is_err());
     s.drop().await;
 }
+
+#[test]
+fn xt_01_the_standard_migration_is_what_the_catalog_says() {
+    let catalog = crm_core::standard_catalog().build().unwrap();
+    let kept = include_str!("../migrations/0010_standard.sql");
+    let generated = crm_store_postgres::ddl_all(&catalog);
+    assert!(
+        kept.ends_with(&generated),
+        "write the output of `cargo run -p crm-store-postgres --example ddl` to migrations/0010_standard.sql"
+    );
+}

@@ -12,10 +12,13 @@
     reason = "these are tests, published as a library"
 )]
 
+mod criteria_data;
+mod criteria_naive;
 mod dice;
 mod world;
 
 pub mod contacts;
+pub mod criteria;
 pub mod customers;
 pub mod hierarchy;
 pub mod interactions;
@@ -49,6 +52,10 @@ macro_rules! facade_properties {
             interactions::it_01_the_contact_belongs_to_the_customer_or_has_a_role_there,
             interactions::it_02_visibility_holds_on_every_path,
             interactions::it_02_logging_a_known_external_id_hands_out_nothing_private,
+            criteria::lc_08_every_operator_on_every_type_has_one_answer,
+            criteria::lc_08_random_trees_have_one_answer,
+            criteria::lc_08_the_instant_of_the_next_change_is_exact,
+            criteria::lc_08_errors_point_at_the_place,
             money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
             money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
             money::tl_08_totals_by_owner_and_currency_are_exact,
