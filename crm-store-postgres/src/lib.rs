@@ -74,6 +74,7 @@ mod migrate;
 mod names;
 mod options;
 mod query;
+mod question;
 mod read;
 mod scan;
 mod session;
