@@ -51,9 +51,4 @@ impl Dice {
     }
 
     /// Another order.
-    pub(super) fn shuffle<T>(&mut self, list: &mut [T]) {
-        for end in (1..list.len()).rev() {
-            list.swap(end, self.below(end + 1));
-        }
-    }
 }
