@@ -49,6 +49,4 @@ impl Dice {
     pub(super) fn some_of<T: Clone>(&mut self, list: &[T], one_in: usize) -> Vec<T> {
         list.iter().filter(|_| self.one_in(one_in)).cloned().collect()
     }
-
-    /// Another order.
 }

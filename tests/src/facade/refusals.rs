@@ -60,13 +60,40 @@ pub async fn cm_01_wrong_input_is_refused_with_its_field_and_nothing_is_stored(h
         ("custom", Customer { custom: [("a.b".to_owned(), Value::Bool(true))].into(), ..person("A") }),
         ("custom", Customer { custom: [("$a".to_owned(), Value::Bool(true))].into(), ..person("A") }),
         ("custom", Customer { custom: [(String::new(), Value::Bool(true))].into(), ..person("A") }),
-        ("custom", Customer { custom: [("a".to_owned(), Value::Text("\0".to_owned()))].into(), ..person("A") }),
+        (
+            "custom",
+            Customer { custom: [("a".to_owned(), Value::Text("\0".to_owned()))].into(), ..person("A") },
+        ),
         ("custom", Customer { custom: [("a".to_owned(), Value::Text(text(10_001)))].into(), ..person("A") }),
         ("custom", Customer { custom: [("a".to_owned(), Value::Id(Uuid::nil()))].into(), ..person("A") }),
-        ("custom", Customer { custom: [("a".to_owned(), Value::Decimal(Decimal::new(1, 13)))].into(), ..person("A") }),
-        ("custom", Customer { custom: [("a".to_owned(), Value::Decimal(Decimal::from(10_i64.pow(15))))].into(), ..person("A") }),
-        ("custom", Customer { custom: (0..201).map(|n| (n.to_string(), Value::Bool(true))).collect(), ..person("A") }),
-        ("custom", Customer { custom: [("a".to_owned(), Value::Instant(chrono::DateTime::<Utc>::MAX_UTC))].into(), ..person("A") }),
+        (
+            "custom",
+            Customer {
+                custom: [("a".to_owned(), Value::Decimal(Decimal::new(1, 13)))].into(),
+                ..person("A")
+            },
+        ),
+        (
+            "custom",
+            Customer {
+                custom: [("a".to_owned(), Value::Decimal(Decimal::from(10_i64.pow(15))))].into(),
+                ..person("A")
+            },
+        ),
+        (
+            "custom",
+            Customer {
+                custom: (0..201).map(|n| (n.to_string(), Value::Bool(true))).collect(),
+                ..person("A")
+            },
+        ),
+        (
+            "custom",
+            Customer {
+                custom: [("a".to_owned(), Value::Instant(chrono::DateTime::<Utc>::MAX_UTC))].into(),
+                ..person("A")
+            },
+        ),
     ];
     for (field, customer) in customers {
         refused(crm.customers().create(&ctx, customer.clone()).await, field);
@@ -82,7 +109,13 @@ pub async fn cm_01_wrong_input_is_refused_with_its_field_and_nothing_is_stored(h
         let batch = vec![(person("Fine"), Vec::new()), (customer, Vec::new())];
         refused(crm.customers().create_batch(&ctx, batch).await, &format!("[1].{field}"));
     }
-    for (field, system, value) in [("system", "", "1"), ("system", &text(65)[..], "1"), ("value", "shop", ""), ("value", "shop", &text(201)), ("value", "shop", "a\0")] {
+    for (field, system, value) in [
+        ("system", "", "1"),
+        ("system", &text(65)[..], "1"),
+        ("value", "shop", ""),
+        ("value", "shop", &text(201)),
+        ("value", "shop", "a\0"),
+    ] {
         let keys = vec![ExternalKey::new(system, value)];
         refused(crm.customers().create_with_ids(&ctx, person("A"), keys).await, field);
     }
@@ -111,7 +144,12 @@ pub async fn cm_01_wrong_input_is_refused_with_its_field_and_nothing_is_stored(h
     }
     let invoice = || Invoice::issued(home, "R-1", world.env.now(), Currency::USD);
     let number = |text: &str| text.parse::<Decimal>().unwrap();
-    let lines = |quantity: &str, price: &str| vec![InvoiceLine::new("x", Decimal::ONE, Decimal::ONE), InvoiceLine::new("y", number(quantity), number(price))];
+    let lines = |quantity: &str, price: &str| {
+        vec![
+            InvoiceLine::new("x", Decimal::ONE, Decimal::ONE),
+            InvoiceLine::new("y", number(quantity), number(price)),
+        ]
+    };
     for (field, invoice, lines) in [
         ("number", Invoice { number: String::new(), ..invoice() }, Vec::new()),
         ("number", Invoice { number: text(51), ..invoice() }, Vec::new()),
@@ -134,19 +172,30 @@ pub async fn cm_01_wrong_input_is_refused_with_its_field_and_nothing_is_stored(h
         let outcome = crm.customers().find(&ctx, &Find::all().limit(limit)).await;
         assert!(matches!(outcome, Err(Error::Criteria(error)) if error.at == "limit"));
         let request = TimelineRequest { limit, ..TimelineRequest::of(Anchor::Tenant) };
-        assert!(matches!(crm.timeline().page(&ctx, &request).await, Err(Error::Criteria(error)) if error.at == "limit"));
+        assert!(
+            matches!(crm.timeline().page(&ctx, &request).await, Err(Error::Criteria(error)) if error.at == "limit")
+        );
     }
     let anchor = Anchor::Record("planet".to_owned(), home.0);
-    assert!(matches!(crm.timeline().page(&ctx, &TimelineRequest::of(anchor)).await, Err(Error::Criteria(error)) if error.at == "anchor"));
+    assert!(
+        matches!(crm.timeline().page(&ctx, &TimelineRequest::of(anchor)).await, Err(Error::Criteria(error)) if error.at == "anchor")
+    );
     for (totals, place) in [
         (Totals::by(&["nonsense"]), "by[0]"),
         (Totals::by(&["currency", "customer.tags"]), "by[1]"),
         (Totals::default().sum("number"), "sums[0]"),
         (Totals::default().matching(is("total", "eq", "many")), "value"),
     ] {
-        assert!(matches!(crm.invoices().totals(&ctx, &totals).await, Err(Error::Criteria(error)) if error.at == place));
+        assert!(
+            matches!(crm.invoices().totals(&ctx, &totals).await, Err(Error::Criteria(error)) if error.at == place)
+        );
     }
-    for (sort, place) in [("nonsense", "order[0]"), ("tags", "order[0]"), ("custom.a", "order[0]"), ("owner.nonsense", "order[0]")] {
+    for (sort, place) in [
+        ("nonsense", "order[0]"),
+        ("tags", "order[0]"),
+        ("custom.a", "order[0]"),
+        ("owner.nonsense", "order[0]"),
+    ] {
         let outcome = crm.customers().find(&ctx, &Find::all().ascending(sort)).await;
         assert!(matches!(outcome, Err(Error::Criteria(error)) if error.at == place), "{sort}");
     }
@@ -178,19 +227,40 @@ pub async fn xt_04_each_role_may_do_its_own(harness: &dyn Harness) {
     let crm = &world.crm;
     let id = world.customer("Subject").await.id;
     let role = |role: &str| Context { roles: vec![role.to_owned()], ..world.ada() };
-    let portal = Context { actor: crm_core::log::Actor { kind: crm_core::log::ActorKind::Customer, id: Some(id.0) }, ..role("admin") };
-    let roles = [("none", Context { roles: Vec::new(), ..world.ada() }, "......"), ("stranger", role("root"), "......"), ("portal", portal, "r....."), ("reader", role("reader"), "r....."), ("user", role("user"), "rwd..."), ("manager", role("manager"), "rwda.."), ("admin", role("admin"), "rwdauk")];
+    let portal = Context {
+        actor: crm_core::log::Actor { kind: crm_core::log::ActorKind::Customer, id: Some(id.0) },
+        ..role("admin")
+    };
+    let roles = [
+        ("none", Context { roles: Vec::new(), ..world.ada() }, "......"),
+        ("stranger", role("root"), "......"),
+        ("portal", portal, "r....."),
+        ("reader", role("reader"), "r....."),
+        ("user", role("user"), "rwd..."),
+        ("manager", role("manager"), "rwda.."),
+        ("admin", role("admin"), "rwdauk"),
+    ];
     for (name, ctx, may) in roles {
         let before = dump(crm, world.tenant).await;
         let mut codes = Vec::new();
         let mut tried = |letter: char, code: Option<&'static str>| codes.push((letter, code));
         tried('r', crm.customers().get(&ctx, id).await.err().map(|e| e.code()));
         tried('r', crm.customers().find(&ctx, &Find::all()).await.err().map(|e| e.code()));
-        tried('r', crm.timeline().page(&ctx, &TimelineRequest::of(Anchor::Tenant)).await.err().map(|e| e.code()));
+        tried(
+            'r',
+            crm.timeline().page(&ctx, &TimelineRequest::of(Anchor::Tenant)).await.err().map(|e| e.code()),
+        );
         tried('r', crm.invoices().totals(&ctx, &Totals::default()).await.err().map(|e| e.code()));
         tried('r', crm.timeline().watch(&ctx, Anchor::Tenant).await.err().map(|e| e.code()));
         tried('w', crm.customers().create(&ctx, person("New")).await.err().map(|e| e.code()));
-        tried('w', crm.customers().update(&ctx, id, Expect::Any, |c| c.is_vip = !c.is_vip).await.err().map(|e| e.code()));
+        tried(
+            'w',
+            crm.customers()
+                .update(&ctx, id, Expect::Any, |c| c.is_vip = !c.is_vip)
+                .await
+                .err()
+                .map(|e| e.code()),
+        );
         tried('w', crm.contacts().create(&ctx, contact(id, "N", "E")).await.err().map(|e| e.code()));
         tried('w', crm.interactions().log(&ctx, world.touch(id, "n")).await.err().map(|e| e.code()));
         tried('d', crm.customers().delete(&ctx, id, Expect::Any).await.err().map(|e| e.code()));
@@ -203,8 +273,21 @@ pub async fn xt_04_each_role_may_do_its_own(harness: &dyn Harness) {
         tried('a', crm.log().acknowledge(&ctx, "c", 0).await.err().map(|e| e.code()));
         tried('a', crm.log().subscribe(&ctx).await.err().map(|e| e.code()));
         tried('a', crm.log().verify(&ctx).await.err().map(|e| e.code()));
-        tried('u', crm.users().put(&ctx, vec![User { id: UserId(Uuid::from_u128(9)), name: name.to_owned(), ..User::default() }]).await.err().map(|e| e.code()));
-        tried('u', crm.settings().update(&ctx, |s| s.backdated_after_days += 1).await.err().map(|e| e.code()));
+        tried(
+            'u',
+            crm.users()
+                .put(
+                    &ctx,
+                    vec![User { id: UserId(Uuid::from_u128(9)), name: name.to_owned(), ..User::default() }],
+                )
+                .await
+                .err()
+                .map(|e| e.code()),
+        );
+        tried(
+            'u',
+            crm.settings().update(&ctx, |s| s.backdated_after_days += 1).await.err().map(|e| e.code()),
+        );
         tried('k', crm.expire_keys(&ctx).await.err().map(|e| e.code()));
         for (letter, code) in codes {
             let expected = if may.contains(letter) { None } else { Some("forbidden") };
@@ -239,7 +322,10 @@ pub async fn xt_11_settings_decide_zone_region_and_currency(harness: &dyn Harnes
     let world = World::starting(harness, super::world::at("2024-03-01T02:00:00Z")).await;
     let (crm, ctx, admin) = (&world.crm, world.ada(), world.system());
     let defaults = crm.settings().get(&ctx).await.unwrap();
-    assert_eq!((defaults.zone.as_str(), defaults.currency, defaults.region, defaults.backdated_after_days), ("UTC", Currency::USD, None, 30));
+    assert_eq!(
+        (defaults.zone.as_str(), defaults.currency, defaults.region, defaults.backdated_after_days),
+        ("UTC", Currency::USD, None, 30)
+    );
     world.customer("Today").await;
     let today = is("created_at", "gte", "today");
     world.env.advance(Duration::hours(4));
@@ -258,7 +344,10 @@ pub async fn xt_11_settings_decide_zone_region_and_currency(harness: &dyn Harnes
     named["zone"] = "UTC".into();
     assert_eq!(crm.customers().find(&ctx, &Find::matching(named)).await.unwrap().items.len(), 1);
     let french = Customer { phone: Some("01 42 68 53 00".to_owned()), ..person("Paris") };
-    assert_eq!(crm.customers().create(&ctx, french).await.unwrap().phone_e164.as_deref(), Some("+33142685300"));
+    assert_eq!(
+        crm.customers().create(&ctx, french).await.unwrap().phone_e164.as_deref(),
+        Some("+33142685300")
+    );
     refused(crm.settings().update(&admin, |s| s.zone = "Mars/Base".to_owned()).await, "zone");
     refused(crm.settings().update(&admin, |s| s.backdated_after_days = -1).await, "backdated_after_days");
     assert_eq!(crm.settings().get(&ctx).await.unwrap(), stored.value);
