@@ -65,6 +65,13 @@ impl Tenant {
         }
     }
 
+    /// The record, if it is still at this version and still passes. What it links to may have moved it.
+    pub(crate) fn unchanged(&self, query: &Query, id: Uuid, version: i64) -> Option<&Record> {
+        let (table, _) = self.table(query.def.name)?;
+        let finder = Finder { tenant: self, table, query, limit: 1, after: None };
+        table.get(id).filter(|record| record.version() == version && finder.passes(record))
+    }
+
     /// The records of an entity that may pass the filter, each once, in any order.
     pub(crate) fn candidates<'a>(
         &'a self,

@@ -50,7 +50,7 @@ impl Log {
         let places: Vec<usize> = self.unsealed.drain(..limit.min(self.unsealed.len())).collect();
         let mut rows: Vec<LogRow> = places.iter().map(|place| self.rows[*place].clone()).collect();
         let last = self.sealed.last().and_then(|place| self.rows[*place].hash.clone());
-        seal(&mut rows, self.sealed.len() as i64, last.as_deref().unwrap_or(GENESIS));
+        seal(&mut rows, self.head(), last.as_deref().unwrap_or(GENESIS));
         let by_id: BTreeMap<(Uuid, i32), usize> = places
             .iter()
             .map(|place| ((self.rows[*place].commit_id, self.rows[*place].ordinal), *place))
@@ -80,6 +80,11 @@ impl Log {
     pub(crate) fn after(&self, number: i64, limit: usize) -> Vec<LogRow> {
         let from = usize::try_from(number).unwrap_or(0).min(self.sealed.len());
         self.sealed[from..].iter().take(limit).map(|place| self.rows[*place].clone()).collect()
+    }
+
+    /// The number of the last sealed row, 0 for none.
+    pub(crate) fn head(&self) -> i64 {
+        self.sealed.len() as i64
     }
 
     /// All rows in the order of their commits.

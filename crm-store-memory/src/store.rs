@@ -12,9 +12,11 @@ use crm_core::TenantId;
 use crm_core::catalog::Catalog;
 use crm_core::record::Record;
 use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
+use crm_core::value::Instant;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::find::After;
 use crate::schema::Schema;
@@ -124,33 +126,61 @@ impl MemoryStore {
         out
     }
 
-    fn next_chunk(
+    /// Reads the next part of a scan, and moves the position behind it; nothing when there is no more.
+    fn next_part(
         &self,
         tenant: TenantId,
         query: &Query,
-        after: Option<&After>,
-    ) -> Result<Chunk, StoreError> {
+        at: &mut Position,
+    ) -> Result<Vec<Record>, StoreError> {
         self.look(tenant, |state| {
-            // Where each part of the stream looks at all records again, parts are larger.
-            let size = if state.is_walk(query, WALKED_CHUNK) { WALKED_CHUNK } else { SORTED_CHUNK };
-            let records = state.find(query, size, after);
-            let after = records.last().map(|last| After::record(state, &query.order, last));
-            let is_last = records.len() < size;
-            Chunk { records: records.into_iter().cloned().collect(), after: after.filter(|_| !is_last) }
+            while !at.is_last || !at.listed.is_empty() {
+                if at.listed.is_empty() && state.is_walk(query, PART) {
+                    let found = state.find(query, PART, at.after.as_ref());
+                    at.move_behind(state, query, &found, PART);
+                    return found.into_iter().cloned().collect();
+                }
+                if at.listed.is_empty() {
+                    // Each look at all records lists the places of many, so that there are few such looks.
+                    let found = state.find(query, LISTED, at.after.as_ref());
+                    at.listed = found.iter().map(|record| (record.id(), record.version())).collect();
+                    at.move_behind(state, query, &found, LISTED);
+                }
+                let listed = at.listed.drain(..PART.min(at.listed.len()));
+                let records: Vec<Record> =
+                    listed.filter_map(|(id, version)| state.unchanged(query, id, version)).cloned().collect();
+                if !records.is_empty() {
+                    return records;
+                }
+            }
+            Vec::new()
         })
     }
 }
 
-/// A part of a scan, and where the next begins, if there is one.
-struct Chunk {
-    records: VecDeque<Record>,
+/// How far a scan has come.
+#[derive(Default)]
+struct Position {
     after: Option<After>,
+    /// Records that come next, at the versions that have their places here.
+    listed: VecDeque<(Uuid, i64)>,
+    /// Whether nothing comes after those.
+    is_last: bool,
 }
 
-/// How many records a scan holds at once where the order is that of an index.
-const WALKED_CHUNK: usize = 512;
-/// How many it holds where it must look at all records for each part.
-const SORTED_CHUNK: usize = 8_192;
+impl Position {
+    fn move_behind(&mut self, state: &Tenant, query: &Query, found: &[&Record], wanted: usize) {
+        self.is_last = found.len() < wanted;
+        if let Some(last) = found.last() {
+            self.after = Some(After::record(state, &query.order, last));
+        }
+    }
+}
+
+/// How many records a scan holds at once. Tests take many parts.
+const PART: usize = if cfg!(test) { 4 } else { 512 };
+/// How many ids it holds where no index has the order, and it must look at all records to find the next.
+const LISTED: usize = if cfg!(test) { 7 } else { 131_072 };
 
 #[async_trait]
 impl Store for MemoryStore {
@@ -184,18 +214,20 @@ impl Store for MemoryStore {
             return stream::once(async { Err(error) }).boxed();
         }
         let store = self.clone();
-        let first: Option<Option<After>> = Some(None);
-        stream::unfold(first, move |position| {
-            let chunk = position.map(|after| {
+        stream::unfold(Some(Position::default()), move |position| {
+            let part = position.map(|mut position| {
                 let span = tracing::info_span!("memory.scan", %tenant);
-                span.in_scope(|| store.timed("scan", || store.next_chunk(tenant, &query, after.as_ref())))
+                let records =
+                    span.in_scope(|| store.timed("scan", || store.next_part(tenant, &query, &mut position)));
+                (records, position)
             });
             async move {
-                match chunk? {
-                    Ok(Chunk { records, after }) => {
-                        Some((stream::iter(records).map(Ok).left_stream(), after.map(Some)))
+                match part? {
+                    (Ok(records), _) if records.is_empty() => None,
+                    (Ok(records), position) => {
+                        Some((stream::iter(records).map(Ok).left_stream(), Some(position)))
                     }
-                    Err(error) => Some((stream::once(async { Err(error) }).right_stream(), None)),
+                    (Err(error), _) => Some((stream::once(async { Err(error) }).right_stream(), None)),
                 }
             }
         })
@@ -218,6 +250,19 @@ impl Store for MemoryStore {
                 let position = state.consumers.entry(consumer.to_owned()).or_insert(0);
                 *position = number.max(*position);
             })
+        })
+    }
+
+    #[tracing::instrument(name = "memory.expire_keys", skip_all, fields(%tenant))]
+    async fn expire_keys(
+        &self,
+        tenant: TenantId,
+        before: Instant,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.timed("expire_keys", || match self.find_cell(tenant)? {
+            Some(_) => self.change(tenant, |state| state.keys.expire(before, limit)),
+            None => Ok(0),
         })
     }
 
@@ -250,9 +295,8 @@ fn answer(state: &Tenant, read: &Read) -> Result<Answer, StoreError> {
         Read::Ancestors { def, id, limit } => records(state.ancestors(def, *id, *limit)),
         Read::Subtree { def, id, limit } => records(state.subtree(def, *id, *limit)),
         Read::Timeline(query) => Answer::Timeline(state.page(query)),
-        Read::Key { command, key } => {
-            Answer::Key(state.keys.get(&((*command).to_owned(), key.clone())).cloned())
-        }
+        Read::Key { command, key } => Answer::Key(state.keys.get(command, key).cloned()),
+        Read::LogHead => Answer::Position(state.log.head()),
         Read::History { def, id, before_version, limit } => {
             Answer::Log(state.log.history(def.name, *id, *before_version, *limit))
         }

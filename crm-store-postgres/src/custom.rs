@@ -27,13 +27,17 @@ pub(crate) fn as_bool(value: &str) -> String {
 /// The value as a decimal, or null.
 pub(crate) fn as_decimal(value: &str) -> String {
     format!(
-        "(CASE WHEN {value} ->> 'decimal' ~ '^-?[0-9]{{1,40}}([.][0-9]{{1,40}})?$' THEN ({value} ->> 'decimal')::numeric END)"
+        "(CASE WHEN jsonb_typeof({value} -> 'decimal') = 'string' \
+         AND {value} ->> 'decimal' ~ '^-?[0-9]{{1,40}}([.][0-9]{{1,40}})?$' \
+         THEN ({value} ->> 'decimal')::numeric END)"
     )
 }
 
 /// The value as the text of an instant, which orders as the instants do, or null.
 pub(crate) fn as_instant(value: &str) -> String {
-    format!("(CASE WHEN jsonb_typeof({value}) = 'object' THEN {value} ->> 'instant' END COLLATE \"C\")")
+    format!(
+        "(CASE WHEN jsonb_typeof({value} -> 'instant') = 'string' THEN {value} ->> 'instant' END COLLATE \"C\")"
+    )
 }
 
 /// The sort keys of a value: one of them is not null.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crm_core::catalog::{Catalog, Check, EntityDef, FieldDef, IndexDef, Kind, UniqueRule};
 
 use crate::column;
-use crate::names::{field_check, foreign_key, literal, primary_key, quote, rule_check};
+use crate::names::{field_check, foreign_key, link_index, literal, primary_key, quote, rule_check};
 
 /// The migration that creates the table of an entity, with its checks, indexes and foreign keys.
 ///
@@ -33,7 +33,7 @@ fn table(def: &EntityDef) -> String {
     }
     lines.push(format!("CONSTRAINT {} PRIMARY KEY (tenant, id)", quote(&primary_key(def))));
     lines.extend(
-        checks(def).into_iter().map(|(name, rule)| format!("CONSTRAINT {} CHECK ({rule})", quote(&name))),
+        checks(def).iter().map(|check| format!("CONSTRAINT {} CHECK ({})", quote(&check.name), check.rule)),
     );
     let table = quote(def.table);
     let mut text = format!("CREATE TABLE {table} (\n    {}\n);\n", lines.join(",\n    "));
@@ -42,6 +42,14 @@ fn table(def: &EntityDef) -> String {
     }
     for index in def.indexes {
         text.push_str(&plain_index(def, index));
+    }
+    for field in bare_links(def) {
+        let _ = writeln!(
+            text,
+            "CREATE INDEX {} ON {table} (tenant, {column}) WHERE {column} IS NOT NULL;",
+            quote(&link_index(def, field)),
+            column = quote(field),
+        );
     }
     if def.append_only {
         let _ = write!(
@@ -65,22 +73,31 @@ fn columns(field: &FieldDef) -> Vec<String> {
     columns
 }
 
-/// The checks of an entity by name.
-pub(crate) fn checks(def: &EntityDef) -> Vec<(String, String)> {
+/// A check of a table.
+pub(crate) struct TableCheck {
+    /// Its name.
+    pub(crate) name: String,
+    /// The condition.
+    rule: String,
+    /// What the server's own wording of it contains, whichever way it puts it.
+    pub(crate) mentions: Vec<String>,
+}
+
+/// The checks of an entity.
+pub(crate) fn checks(def: &EntityDef) -> Vec<TableCheck> {
     let mut checks = Vec::new();
     for field in &def.fields {
         let column = quote(field.name);
         match &field.kind {
             Kind::Enum { codes, .. } => {
-                let codes: Vec<String> = codes.iter().map(|code| literal(code)).collect();
-                let rule = format!("{column} IN ({})", codes.join(", "));
-                checks.push((field_check(def, field.name, "codes"), rule));
+                let mentions: Vec<String> = codes.iter().map(|code| literal(code)).collect();
+                let rule = format!("{column} IN ({})", mentions.join(", "));
+                checks.push(TableCheck { name: field_check(def, field.name, "codes"), rule, mentions });
             }
             Kind::Text { max, .. } => {
-                checks.push((
-                    field_check(def, field.name, "length"),
-                    format!("char_length({column}) <= {max}"),
-                ));
+                let rule = format!("char_length({column}) <= {max}");
+                let mentions = vec![format!("<= {max})")];
+                checks.push(TableCheck { name: field_check(def, field.name, "length"), rule, mentions });
             }
             _ => {}
         }
@@ -91,7 +108,7 @@ pub(crate) fn checks(def: &EntityDef) -> Vec<(String, String)> {
             Check::Ordered(a, b) => format!("{} <= {}", quote(a), quote(b)),
             Check::Together(a, b) => format!("({} IS NULL) = ({} IS NULL)", quote(a), quote(b)),
         };
-        checks.push((rule_check(def, check), rule));
+        checks.push(TableCheck { name: rule_check(def, check), rule, mentions: Vec::new() });
     }
     checks
 }
@@ -124,6 +141,16 @@ fn plain_index(def: &EntityDef, index: &IndexDef) -> String {
     columns.extend(index.fields.iter().map(|name| format!("{} NULLS FIRST", compared(def, name))));
     columns.push("id".to_owned());
     format!("CREATE INDEX {} ON {} ({});\n", quote(index.name), quote(def.table), columns.join(", "))
+}
+
+/// The links that no declared index begins with. Each gets an index of its own, for otherwise purging a record that
+/// it could lead to, and asking whether it does, reads the whole table.
+pub(crate) fn bare_links(def: &EntityDef) -> impl Iterator<Item = &'static str> {
+    def.fields
+        .iter()
+        .filter(|field| matches!(field.kind, Kind::Link { .. }))
+        .map(|field| field.name)
+        .filter(|name| !def.indexes.iter().any(|index| index.fields.first() == Some(name)))
 }
 
 fn foreign_keys(catalog: &Catalog, def: &EntityDef) -> String {

@@ -42,6 +42,11 @@ pub(crate) fn foreign_key(def: &EntityDef, field: &str) -> String {
     joined(&[def.table, field, "fkey"])
 }
 
+/// The index of a link that no declared index serves.
+pub(crate) fn link_index(def: &EntityDef, field: &str) -> String {
+    joined(&[def.table, field, "link"])
+}
+
 /// The check of one field: `codes` or `length`.
 pub(crate) fn field_check(def: &EntityDef, field: &str, what: &str) -> String {
     joined(&[def.table, field, what])

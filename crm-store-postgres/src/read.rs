@@ -8,10 +8,10 @@ use sqlx::postgres::PgRow;
 use crate::column::read_record;
 use crate::error::is_lost;
 use crate::filter::Scope;
+use crate::inner::Inner;
 use crate::log;
 use crate::query;
 use crate::sql::Sql;
-use crate::store::Inner;
 use crate::timeline;
 
 impl Inner {
@@ -25,7 +25,11 @@ impl Inner {
             | Read::History { def, .. } => self.known(def)?,
             Read::Find(query) => self.known(query.def)?,
             Read::Group(query) => self.known(query.def)?,
-            Read::Timeline(_) | Read::Key { .. } | Read::Log { .. } | Read::Position { .. } => {}
+            Read::Timeline(_)
+            | Read::Key { .. }
+            | Read::Log { .. }
+            | Read::LogHead
+            | Read::Position { .. } => {}
         }
         match read {
             Read::Get { def, ids } => query::get(names, tenant, def, ids),
@@ -33,7 +37,7 @@ impl Inner {
             Read::Group(query) => query::group(names, tenant, query),
             Read::Ancestors { def, id, limit } => query::ancestors(names, tenant, def, *id, *limit),
             Read::Subtree { def, id, limit } => query::subtree(names, tenant, def, *id, *limit),
-            Read::Timeline(query) => timeline::page(names, &self.roots, tenant, query),
+            Read::Timeline(query) => timeline::page(names, &self.shape, tenant, query),
             Read::History { def, id, before_version, limit } => {
                 log::history(names, tenant, def.name, *id, *before_version, *limit)
             }
@@ -45,6 +49,11 @@ impl Inner {
                 Ok(scope.args.into_sql(format!(
                     "SELECT digest, result, at FROM {table} WHERE tenant = $1 AND command = {command} AND key = {key}"
                 )))
+            }
+            Read::LogHead => {
+                let scope = Scope::new(names, tenant);
+                let table = names.table("crm_log_head");
+                Ok(scope.args.into_sql(format!("SELECT number FROM {table} WHERE tenant = $1")))
             }
             Read::Position { consumer } => {
                 let mut scope = Scope::new(names, tenant);
@@ -83,9 +92,9 @@ pub(crate) fn answer(inner: &Inner, read: &Read, rows: &[PgRow]) -> Result<Answe
             };
             read().map(Some).map(Answer::Key).map_err(|_| corrupt("an idempotency key"))
         }
-        Read::Position { .. } => match rows.first() {
+        Read::LogHead | Read::Position { .. } => match rows.first() {
             None => Ok(Answer::Position(0)),
-            Some(row) => row.try_get(0).map(Answer::Position).map_err(|_| corrupt("a consumer's position")),
+            Some(row) => row.try_get(0).map(Answer::Position).map_err(|_| corrupt("a place in the log")),
         },
     }
 }

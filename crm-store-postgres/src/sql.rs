@@ -50,11 +50,6 @@ impl Sql {
         // The text is made of names that the catalog has checked and of placeholders.
         Ok(sqlx::query_with(AssertSqlSafe(self.text), self.args.values))
     }
-
-    #[cfg(test)]
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
 }
 
 /// The smallest text above every text with this prefix, in binary order; `None` when there is none.
