@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crm_core::catalog::{EntityDef, FieldType};
 use crm_core::store::{Direction, Group, GroupQuery, Measure, Query, StoreError};
 use crm_core::value::Value;
+use rust_decimal::Decimal;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -111,7 +112,8 @@ fn measure_sql(scope: &mut Scope<'_>, measure: &Measure) -> String {
         Measure::Sum(path) => {
             let value = scope.stored(path);
             let value = if path.custom.is_some() { custom::as_decimal(&value) } else { value };
-            return format!("coalesce(sum({value}), 0)");
+            // As text: the driver would drop the digits that a decimal has no room for, without a word.
+            return format!("trim_scale(coalesce(sum({value}), 0))::text");
         }
         Measure::Min(path) => (path, true),
         Measure::Max(path) => (path, false),
@@ -166,20 +168,22 @@ fn read_group(query: &GroupQuery, row: &PgRow) -> Result<Group, StoreError> {
         let place = query.by.len() + place;
         let value = match measure {
             Measure::Count => read_value(FieldType::Int, row, place),
-            Measure::Sum(_) => match read_value(FieldType::Decimal, row, place) {
-                None => {
-                    return Err(StoreError::Refused {
-                        why: "a sum has more than 28 digits; narrow the filter".to_owned(),
-                    });
-                }
-                value => value,
-            },
+            Measure::Sum(_) => Some(Value::Decimal(read_sum(row, place)?)),
             Measure::Min(path) | Measure::Max(path) if path.custom.is_some() => read_custom(row, place),
             Measure::Min(path) | Measure::Max(path) => read_value(path.field_def().field_type(), row, place),
         };
         measures.push(value.ok_or_else(|| corrupt("a measure"))?);
     }
     Ok(Group { by, measures })
+}
+
+/// Reads an exact sum, or refuses one that has no room in a decimal.
+fn read_sum(row: &PgRow, place: usize) -> Result<Decimal, StoreError> {
+    let corrupt = |_| StoreError::Corrupt { what: "a sum".to_owned() };
+    let text: &str = row.try_get(place).map_err(corrupt)?;
+    Decimal::from_str_exact(text).map_err(|_| StoreError::Refused {
+        why: "a sum has more than 28 digits; narrow the filter".to_owned(),
+    })
 }
 
 /// Reads one value of a custom field.

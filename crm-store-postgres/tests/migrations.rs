@@ -82,10 +82,8 @@ async fn the_catalog_is_what_information_schema_says() {
         assert_eq!(s.count(&constraints("FOREIGN KEY")).await, links);
         assert_eq!(s.count(&constraints("PRIMARY KEY")).await, 1);
         for rule in def.uniques {
-            let index = format!(
-                "pg_indexes WHERE schemaname = '$S' AND indexname = '{}' AND indexdef LIKE 'CREATE UNIQUE%(tenant, %'",
-                rule.name
-            );
+            let index =
+                format!("pg_index WHERE indexrelid = to_regclass('$S.{}') AND indisunique", rule.name);
             assert_eq!(s.count(&index).await, 1, "{}", rule.name);
         }
     }
