@@ -17,7 +17,8 @@ use support::{Fixture, SAMPLE, at, catalog, change, new, next, t, tenant, url};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_with_unknown_outcome_is_applied_once() {
     let f = Fixture::new().await;
-    let direct = format!("{}?directConnection=true&heartbeatFrequencyMS=500", url().split('?').next().unwrap());
+    let direct =
+        format!("{}?directConnection=true&heartbeatFrequencyMS=500", url().split('?').next().unwrap());
     let (proxy, through) = Proxy::before_url(&direct).unwrap();
     let store = MongoStore::connect(&through, &f.name, catalog(), MongoOptions::default()).await.unwrap();
     for (lose, times) in [
@@ -55,7 +56,8 @@ async fn a_commit_with_unknown_outcome_is_applied_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_survives_a_cut_connection() {
     let f = Fixture::new().await;
-    let direct = format!("{}?directConnection=true&heartbeatFrequencyMS=500", url().split('?').next().unwrap());
+    let direct =
+        format!("{}?directConnection=true&heartbeatFrequencyMS=500", url().split('?').next().unwrap());
     let (proxy, through) = Proxy::before_url(&direct).unwrap();
     let store = MongoStore::connect(&through, &f.name, catalog(), MongoOptions::default()).await.unwrap();
     let tenant = tenant();
