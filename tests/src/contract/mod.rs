@@ -14,8 +14,13 @@
 
 pub mod atomic;
 pub mod bench;
+pub mod dice;
 pub mod extra_entity;
+pub mod keys;
 pub mod races;
+pub mod rules;
+pub mod tenants;
+pub mod values;
 
 /// One test for each property of the contract. The expression gives the harness and is evaluated for each.
 #[macro_export]
@@ -39,6 +44,32 @@ macro_rules! contract_properties {
                 xt_07_a_shared_record_is_not_deleted_under_those_who_refer_to_it,
                 xt_07_many_who_refer_to_one_shared_record_all_pass,
                 xt_02_opposite_orders_do_not_deadlock,
+            }
+            rules::{
+                xt_01_every_unique_rule_holds_for_what_it_counts,
+                xt_01_of_many_that_take_one_unique_value_one_gets_it,
+                cm_02_the_primary_contact_is_handed_on_in_one_change_set,
+                xt_01_every_link_leads_to_a_record_of_the_same_tenant,
+                cm_04_parents_and_children_come_in_one_change_set,
+                xt_01_links_to_any_entity_are_kept_and_found,
+            }
+            tenants::{
+                xt_01_no_read_sees_another_tenants_data,
+                xt_01_two_tenants_with_the_same_ids_read_their_own,
+                xt_01_no_write_touches_another_tenants_data,
+                xt_01_conditions_see_only_their_own_tenant,
+            }
+            keys::{
+                xt_03_a_key_gives_its_first_result_and_nothing_is_written_again,
+                xt_03_a_failed_change_set_keeps_no_key,
+                xt_03_of_many_with_one_key_one_is_applied,
+                xt_03_old_keys_are_forgotten,
+            }
+            values::{
+                xt_06_generated_records_come_back_exactly,
+                xt_06_updates_come_back_exactly,
+                xt_06_decimals_are_never_fractions_of_two,
+                xt_06_what_is_empty_comes_back_as_missing,
             }
         }
     };
