@@ -241,7 +241,7 @@ pub(crate) fn ancestors(
     Ok(scope.args.into_sql(text))
 }
 
-/// The record and all live ones below it. The path walked so far stops a circle.
+/// The record and all live ones below it, also below deleted ones. The path walked so far stops a circle.
 pub(crate) fn subtree(
     names: &Names,
     tenant: Uuid,
@@ -257,10 +257,9 @@ pub(crate) fn subtree(
          SELECT c.id, 0::bigint, ARRAY[c.id] FROM {table} AS c WHERE c.tenant = $1 AND c.id = {id} \
          UNION ALL \
          SELECT c.id, down.depth + 1, down.walked || c.id FROM down JOIN {table} AS c \
-         ON c.tenant = $1 AND c.{parent} = down.id WHERE c.deleted_at IS NULL AND c.id <> ALL(down.walked) \
-         AND down.depth + 1 < {most}) \
+         ON c.tenant = $1 AND c.{parent} = down.id WHERE c.id <> ALL(down.walked) AND down.depth + 1 < {most}) \
          SELECT {} FROM down JOIN {table} AS {BASE} ON {BASE}.tenant = $1 AND {BASE}.id = down.id \
-         ORDER BY down.depth, down.id LIMIT {most}",
+         WHERE {BASE}.deleted_at IS NULL OR {BASE}.id = {id} ORDER BY down.depth, down.id LIMIT {most}",
         select_list(def, BASE),
     );
     Ok(scope.args.into_sql(text))
