@@ -278,7 +278,7 @@ fn edit(dice: &mut Dice, customer: &mut Customer) {
         1 => customer.email = dice.maybe(2, |dice| format!("{}@example.com", dice.pick(&["a", "b", "C"]))),
         2 => {
             customer.tags =
-                dice.some_of(super::criteria_data::TAGS, 2).iter().map(|tag| (*tag).to_owned()).collect()
+                dice.some_of(super::criteria_data::TAGS, 2).iter().map(|tag| (*tag).to_owned()).collect();
         }
         3 => customer.is_vip = dice.one_in(2),
         4 => {

@@ -9,6 +9,7 @@
     clippy::panic,
     clippy::missing_panics_doc,
     clippy::large_futures,
+    clippy::assigning_clones,
     reason = "these are tests, published as a library"
 )]
 
