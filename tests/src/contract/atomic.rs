@@ -6,7 +6,9 @@ use crm_core::contact::Contact;
 use crm_core::customer::Customer;
 use crm_core::directory::User;
 use crm_core::invoice::Invoice;
-use crm_core::store::{ChangeSet, CommitError, Guard, MAX_WRITES, NoneRefer, Write, WriteError};
+use crm_core::store::{
+    Answer, ChangeSet, CommitError, Guard, MAX_WRITES, NoneRefer, Read, TimelineAnchor, Write, WriteError,
+};
 use futures_util::future::join_all;
 
 use crate::Harness;
@@ -56,7 +58,7 @@ async fn refused(bench: &Bench, set: &ChangeSet, expected: &dyn Fn(&CommitError)
     assert!(expected(&error), "{what}: {error:?}");
     assert_eq!(bench.everything(ACME, &also, &tokens, &["atomic"]).await, before, "{what} leaves nothing");
     bench.store.seal_log(ACME, 1_000).await.unwrap();
-    let log = bench.log(ACME, crm_core::store::Read::Log { after: 0, limit: 10_000 }).await;
+    let log = bench.log(ACME, Read::Log { after: 0, limit: 10_000 }).await;
     assert!(log.iter().all(|row| row.commit_id != set.commit_id), "{what} leaves no log row");
 }
 
@@ -280,4 +282,48 @@ pub async fn xt_03_a_change_set_of_nothing_is_applied(harness: &dyn Harness) {
     bare.none_refer.push(NoneRefer { def: Invoice::def(), field: "customer_id", id: id(10) });
     let error = bench.commit(&bare).await.unwrap_err();
     assert_eq!(error, CommitError::InUse { entity: "invoice", field: "customer_id", id: id(10) });
+}
+
+/// A caller that gives up in the middle of a commit leaves all of it or nothing, and finds out which by committing
+/// again.
+pub async fn xt_02_a_caller_that_stops_leaves_all_or_nothing(harness: &dyn Harness) {
+    let bench = filled(harness).await;
+    for round in 0..crate::size(40, 400) as u128 {
+        let number = 1_000 + round;
+        let mut written = note(number, 10);
+        written.title = Some(format!("Stopped{round}"));
+        let set =
+            bench.keyed(ACME, Some(claim(&format!("k{round}"), "r")), |c| drop(c.insert(&written).unwrap()));
+        // Dropping the future after a while stands for a caller that was cancelled.
+        let patience = std::time::Duration::from_micros(100 * (round as u64 % 40));
+        let _ = tokio::time::timeout(patience, bench.store.commit(&set)).await;
+        let def = ProjectNote::def();
+        let timeline = TimelineAnchor::Records(vec![id(10)]);
+        let found = crm_core::store::Query {
+            tokens: vec![format!("stopped{round}")],
+            ..crate::contract::bench::all(def)
+        };
+        let reads = [
+            Read::Get { def, ids: vec![id(number)] },
+            Read::History { def, id: id(number), before_version: None, limit: 10 },
+            Read::Find(found),
+            Read::Timeline(crate::contract::bench::whole_timeline(timeline)),
+            Read::Key { command: "test.command", key: format!("k{round}") },
+        ];
+        let answers = bench.store.read(ACME, &reads).await.unwrap();
+        let there: Vec<bool> = answers
+            .iter()
+            .map(|answer| match answer {
+                Answer::Records(records) => !records.is_empty(),
+                Answer::Log(rows) => !rows.is_empty(),
+                Answer::Timeline(rows) => rows.iter().any(|row| row.entry_id == id(number)),
+                Answer::Key(key) => key.is_some(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let whole = there.iter().all(|part| *part == there[0]);
+        assert!(whole, "round {round}: record, log, token, timeline, key are there: {there:?}");
+        bench.commit(&set).await.unwrap();
+        assert_eq!(bench.history(ACME, def, id(number)).await.len(), 1, "round {round}");
+    }
 }

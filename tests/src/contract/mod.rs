@@ -40,6 +40,7 @@ macro_rules! contract_properties {
                 xt_03_a_change_set_committed_again_changes_nothing,
                 xt_03_a_change_set_committed_by_many_at_once_is_applied_once,
                 xt_03_a_change_set_of_nothing_is_applied,
+                xt_02_a_caller_that_stops_leaves_all_or_nothing,
             }
             races::{
                 cm_01_of_racing_updates_at_one_version_exactly_one_wins,

@@ -19,18 +19,29 @@ use rust_decimal::Decimal;
 use crate::contract::bench::{ACME, Bench, all, customer, id, invoice, leaf, path, whole_timeline};
 use crate::{Harness, size};
 
+/// Tells a writer to stop, also when the property fails.
+#[derive(Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Money moves between two invoices; whoever reads both, in whatever way, sees the same sum.
 pub async fn xt_02_the_reads_of_one_call_see_one_state(harness: &dyn Harness) {
     let bench = Bench::new(harness).await;
     bench.insert(ACME, &[customer(1, "A")]).await;
     let with = |n: u128| Invoice { total: Decimal::from(100), ..invoice(n, 1) };
     bench.insert(ACME, &[with(10), with(11)]).await;
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Stop::default();
     let moved = Arc::new(AtomicUsize::new(0));
     let writer = tokio::spawn({
-        let (bench, stop, moved) = (bench.second(harness).await, Arc::clone(&stop), Arc::clone(&moved));
+        let (bench, stop, moved) = (bench.second(harness).await, Arc::clone(&stop.0), Arc::clone(&moved));
         async move {
             while !stop.load(Ordering::SeqCst) {
+                tokio::task::yield_now().await;
                 let (a, b): (Invoice, Invoice) = (bench.load(ACME, 10).await, bench.load(ACME, 11).await);
                 let part = Decimal::from(moved.load(Ordering::SeqCst) as i64 % 5 + 1);
                 let part = if a.total > part { part } else { -b.total + Decimal::ONE };
@@ -91,7 +102,7 @@ pub async fn xt_02_the_reads_of_one_call_see_one_state(harness: &dyn Harness) {
         assert_eq!(first.version(), second.version(), "round {round}");
         assert_eq!(log[0].version, first.version(), "round {round}");
     }
-    stop.store(true, Ordering::SeqCst);
+    stop.0.store(true, Ordering::SeqCst);
     writer.await.unwrap();
 }
 
@@ -140,12 +151,13 @@ pub async fn xt_09_a_scan_gives_untouched_records_exactly_once(harness: &dyn Har
     let many: Vec<Customer> = (1..=count).map(|n| customer(n, &format!("Name {:05}", n))).collect();
     bench.insert(ACME, &many).await;
     let def = Customer::def();
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Stop::default();
     let writer = tokio::spawn({
-        let (bench, stop) = (bench.second(harness).await, Arc::clone(&stop));
+        let (bench, stop) = (bench.second(harness).await, Arc::clone(&stop.0));
         async move {
             let mut round = 0_u128;
             while !stop.load(Ordering::SeqCst) {
+                tokio::task::yield_now().await;
                 round += 1;
                 let target = (round * 3 * 101) % count / 3 * 3 + 3;
                 if target <= count {
@@ -169,6 +181,6 @@ pub async fn xt_09_a_scan_gives_untouched_records_exactly_once(harness: &dyn Har
             assert!(wrong.is_empty(), "not exactly once: {wrong:?}");
         }
     }
-    stop.store(true, Ordering::SeqCst);
+    stop.0.store(true, Ordering::SeqCst);
     writer.await.unwrap();
 }
