@@ -16,10 +16,14 @@ pub mod atomic;
 pub mod bench;
 pub mod dice;
 pub mod extra_entity;
+pub mod finds;
 pub mod keys;
+pub mod log;
 pub mod races;
 pub mod rules;
+pub mod steady;
 pub mod tenants;
+pub mod timeline;
 pub mod values;
 
 /// One test for each property of the contract. The expression gives the harness and is evaluated for each.
@@ -70,6 +74,36 @@ macro_rules! contract_properties {
                 xt_06_updates_come_back_exactly,
                 xt_06_decimals_are_never_fractions_of_two,
                 xt_06_what_is_empty_comes_back_as_missing,
+            }
+            finds::{
+                lc_08_finds_come_in_their_order,
+                cm_11_records_are_found_by_their_words,
+                cm_01_deleted_records_are_read_when_asked_for,
+                xt_01_questions_beyond_the_contract_are_refused,
+                tl_07_groups_count_and_sum_exactly,
+                cm_04_hierarchies_are_read_up_and_down,
+                lc_08_generated_questions_have_the_answer_of_the_core,
+            }
+            timeline::{
+                tl_01_rows_come_change_and_go_with_their_records,
+                tl_03_pages_of_any_size_read_each_row_once,
+                tl_01_a_deleted_customer_hides_its_entries_everywhere,
+                tl_02_entries_are_found_by_the_words_of_their_records,
+                tl_02_viewers_and_filters_are_those_of_the_core,
+            }
+            log::{
+                xt_02_sealing_numbers_and_chains_the_log,
+                pr_08_log_rows_come_back_as_they_were_written,
+                pr_08_erasing_private_parts_keeps_the_chain,
+                xt_02_readers_see_every_row_once_in_one_order_while_others_write,
+                xt_02_concurrent_sealers_number_each_row_once,
+                xt_02_acknowledged_positions_never_move_back,
+                xt_02_a_commit_wakes_those_who_listen,
+            }
+            steady::{
+                xt_02_the_reads_of_one_call_see_one_state,
+                xt_09_a_scan_is_all_pages_in_one,
+                xt_09_a_scan_gives_untouched_records_exactly_once,
             }
         }
     };

@@ -4,6 +4,7 @@
 pub(crate) mod memory;
 pub(crate) mod mongo;
 pub(crate) mod postgres;
+pub(crate) mod small;
 
 use std::sync::Arc;
 use std::sync::Mutex;
