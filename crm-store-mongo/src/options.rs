@@ -17,17 +17,10 @@ pub struct MongoOptions {
     pub max_time: Duration,
     /// A call that takes longer is reported with `tracing::warn!`: its name and time, never data. 1 s by default.
     pub slow_call: Duration,
-    /// How long the result of an idempotency key is kept, by the server's clock. 30 days by default; migrating
-    /// again changes it.
-    pub keep_keys: Duration,
 }
 
 impl Default for MongoOptions {
     fn default() -> Self {
-        Self {
-            max_time: Duration::from_secs(30),
-            slow_call: Duration::from_secs(1),
-            keep_keys: Duration::from_secs(30 * 24 * 60 * 60),
-        }
+        Self { max_time: Duration::from_secs(30), slow_call: Duration::from_secs(1) }
     }
 }

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 use crm_core::TenantId;
 use crm_core::catalog::{Catalog, EntityDef};
 use crm_core::record::Record;
 use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
-use futures_util::StreamExt;
+use crm_core::value::Instant;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use mongodb::options::{Acknowledgment, DatabaseOptions, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, ClientSession, Database};
 
-use crate::document::to_record;
+use crate::document::{self, to_record};
 use crate::error::{code, is_transient, store_error};
 use crate::timing::timed;
 use crate::{MongoOptions, commit, log, names, read, schema, wake};
@@ -95,7 +96,7 @@ impl MongoStore {
         options: MongoOptions,
     ) -> Result<Self, StoreError> {
         let db = handle(&client, database);
-        schema::verify(&db, &catalog, &options).await?;
+        schema::verify(&db, &catalog).await?;
         let root = catalog.entities().find_map(|def| {
             let path = catalog.root_path(def)?;
             let (holder, place) = path.last()?;
@@ -111,26 +112,16 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError::NotReady`] for an index that has the name of one of the catalog's and is another, for records
     /// that break a new unique rule, and for a server that is too old or has no replica set.
-    pub async fn migrate(
-        url: &str,
-        database: &str,
-        catalog: &Catalog,
-        options: &MongoOptions,
-    ) -> Result<(), StoreError> {
-        Self::migrate_with(&client(url).await?, database, catalog, options).await
+    pub async fn migrate(url: &str, database: &str, catalog: &Catalog) -> Result<(), StoreError> {
+        Self::migrate_with(&client(url).await?, database, catalog).await
     }
 
     /// As [`migrate`](Self::migrate), with a client that the embedder has set up.
     ///
     /// # Errors
     /// As for [`migrate`](Self::migrate).
-    pub async fn migrate_with(
-        client: &Client,
-        database: &str,
-        catalog: &Catalog,
-        options: &MongoOptions,
-    ) -> Result<(), StoreError> {
-        schema::migrate(&handle(client, database), catalog, options).await
+    pub async fn migrate_with(client: &Client, database: &str, catalog: &Catalog) -> Result<(), StoreError> {
+        schema::migrate(&handle(client, database), catalog).await
     }
 
     /// Applies a change set within a transaction that the caller has started on its session and will commit, so
@@ -225,6 +216,16 @@ impl Store for MongoStore {
         timed("acknowledge", &self.inner.options, acknowledge(&self.inner, tenant, consumer, number)).await
     }
 
+    #[tracing::instrument(name = "mongo.expire_keys", skip_all, fields(%tenant))]
+    async fn expire_keys(
+        &self,
+        tenant: TenantId,
+        before: Instant,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        timed("expire_keys", &self.inner.options, expire_keys(&self.inner, tenant, before, limit)).await
+    }
+
     #[tracing::instrument(name = "mongo.wakes", skip_all, fields(%tenant))]
     async fn wakes(&self, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
         timed("wakes", &self.inner.options, wake::wakes(self.inner.clone(), tenant)).await
@@ -259,4 +260,37 @@ async fn acknowledge(inner: &Inner, tenant: TenantId, consumer: &str, number: i6
         }
     }
     Ok(())
+}
+
+async fn expire_keys(
+    inner: &Inner,
+    tenant: TenantId,
+    before: Instant,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    if limit == 0 {
+        return Ok(0);
+    }
+    let failed = |error| store_error("forgetting idempotency keys", &error);
+    let keys = inner.db.collection::<Document>(names::KEYS);
+    let old = doc! { document::TENANT: names::tenant(tenant), "at": { "$lt": document::instant(before) } };
+    inner.count();
+    let found = keys
+        .find(old.clone())
+        .sort(doc! { "at": 1 })
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+        .projection(doc! { "_id": 1 })
+        .max_time(inner.options.max_time)
+        .await
+        .map_err(failed)?;
+    let found: Vec<Document> = found.try_collect().await.map_err(failed)?;
+    let mut forgotten = 0;
+    for ids in found.chunks(10_000) {
+        let ids: Vec<&Bson> = ids.iter().filter_map(|key| key.get("_id")).collect();
+        let mut these = old.clone();
+        these.insert("_id", doc! { "$in": ids });
+        inner.count();
+        forgotten += keys.delete_many(these).await.map_err(failed)?.deleted_count;
+    }
+    Ok(usize::try_from(forgotten).unwrap_or(usize::MAX))
 }

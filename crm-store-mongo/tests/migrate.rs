@@ -33,7 +33,7 @@ async fn many_processes_migrate_at_once() {
         // A client of its own each, as processes have.
         tasks.spawn(async move {
             let catalog = standard_catalog().build().unwrap();
-            MongoStore::migrate(&url(), &name, &catalog, &MongoOptions::default()).await
+            MongoStore::migrate(&url(), &name, &catalog).await
         });
     }
     for outcome in tasks.join_all().await {
@@ -41,16 +41,15 @@ async fn many_processes_migrate_at_once() {
     }
     let catalog = standard_catalog().build().unwrap();
     let store = MongoStore::connect(&url(), &name, catalog.clone(), MongoOptions::default()).await.unwrap();
-    MongoStore::migrate(&url(), &name, &catalog, &MongoOptions::default()).await.unwrap();
+    MongoStore::migrate(&url(), &name, &catalog).await.unwrap();
     store.database().drop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_indexes_are_what_the_catalog_says() {
     let name = database();
-    let options = MongoOptions { keep_keys: Duration::from_secs(3_600), ..MongoOptions::default() };
-    MongoStore::migrate(&url(), &name, &catalog(), &MongoOptions::default()).await.unwrap();
-    MongoStore::migrate(&url(), &name, &catalog(), &options).await.unwrap();
+    MongoStore::migrate(&url(), &name, &catalog()).await.unwrap();
+    MongoStore::migrate(&url(), &name, &catalog()).await.unwrap();
     let store = connect(&name).await.unwrap();
     for def in catalog().entities() {
         let found = indexes(&store, def.table).await;
@@ -71,11 +70,6 @@ async fn the_indexes_are_what_the_catalog_says() {
             );
         }
     }
-    let keys = indexes(&store, "crm_keys").await;
-    let expiring = keys.iter().find(|index| index.get_str("name").ok() == Some("keys_expire")).unwrap();
-    let seconds =
-        expiring.get_i64("expireAfterSeconds").or(expiring.get_i32("expireAfterSeconds").map(i64::from));
-    assert_eq!(seconds.unwrap(), 3_600);
     store.database().drop().await.unwrap();
 }
 
@@ -93,7 +87,7 @@ async fn indexes(store: &MongoStore, collection: &str) -> Vec<Document> {
 async fn what_is_missing_or_differs_is_named() {
     let name = database();
     assert!(why(connect(&name).await).contains("never migrated"));
-    MongoStore::migrate(&url(), &name, &catalog(), &MongoOptions::default()).await.unwrap();
+    MongoStore::migrate(&url(), &name, &catalog()).await.unwrap();
     let store = connect(&name).await.unwrap();
     let samples = store.database().collection::<Document>("samples");
     samples.drop_index("samples_by_name").await.unwrap();
@@ -104,10 +98,10 @@ async fn what_is_missing_or_differs_is_named() {
     store.database().run_command(other).await.unwrap();
     let differs = why(connect(&name).await);
     assert!(differs.contains("dropIndex(\"samples_by_name\")"), "{differs}");
-    let again = MongoStore::migrate(&url(), &name, &catalog(), &MongoOptions::default()).await;
+    let again = MongoStore::migrate(&url(), &name, &catalog()).await;
     assert!(matches!(again, Err(StoreError::NotReady { why }) if why.contains("samples_by_name")));
     samples.drop_index("samples_by_name").await.unwrap();
-    MongoStore::migrate(&url(), &name, &catalog(), &MongoOptions::default()).await.unwrap();
+    MongoStore::migrate(&url(), &name, &catalog()).await.unwrap();
     connect(&name).await.unwrap();
     let meta = store.database().collection::<Document>("crm_meta");
     meta.update_one(doc! { "_id": "schema" }, doc! { "$set": { "version": 99 } }).await.unwrap();
@@ -123,7 +117,7 @@ async fn a_rule_that_stored_records_break_is_refused() {
     let tenant = bson::Uuid::new();
     let record = || doc! { "tenant": tenant, "id": bson::Uuid::new(), "label_fold": "a", "deleted_at": bson::Bson::Null };
     samples.insert_many([record(), record()]).await.unwrap();
-    let outcome = MongoStore::migrate(&url(), &name, &catalog(), &MongoOptions::default()).await;
+    let outcome = MongoStore::migrate(&url(), &name, &catalog()).await;
     assert!(matches!(outcome, Err(StoreError::NotReady { why }) if why.contains("unique rule")));
     client.database(&name).drop().await.unwrap();
 }

@@ -8,7 +8,7 @@ use crm_core::catalog::EntityDef;
 use crm_core::store::{ChangeSet, CommitError, Guard, MAX_WRITES, Write, WriteError};
 use uuid::Uuid;
 
-use super::transaction::{Batch, Failure, Verb, claim};
+use super::transaction::{Batch, Failure, Verb};
 use crate::read::timeline;
 use crate::store::Inner;
 use crate::{document, log, names};
@@ -38,18 +38,18 @@ pub(crate) fn validate(inner: &Inner, change: &ChangeSet) -> Result<(), WriteErr
     change.erase_log.iter().map(|(def, _)| *def).try_for_each(known)
 }
 
-/// The idempotency key. An upsert that matches nothing, because only so does the server's clock get in, by which
-/// keys expire.
+/// The idempotency key.
 pub(crate) fn key(change: &ChangeSet) -> Result<Option<Batch>, Failure> {
     let Some(key) = &change.key else { return Ok(None) };
-    let mut batch = Batch::new(names::KEYS, Verb::Update);
-    let fields = doc! {
+    let mut batch = Batch::new(names::KEYS, Verb::Insert);
+    batch.push(&doc! {
+        "_id": names::key(change.tenant, key.command, &key.key),
+        document::TENANT: names::tenant(change.tenant),
         "commit_id": names::uuid(change.commit_id),
         "digest": &key.record.digest,
         "result": &key.record.result,
         "at": document::instant(key.record.at),
-    };
-    batch.push(&claim(names::key(change.tenant, key.command, &key.key), fields))?;
+    })?;
     Ok(Some(batch))
 }
 

@@ -1,7 +1,7 @@
 //! One multi-document transaction, driven by hand: nothing is tried again behind our back.
 
+use bson::Document;
 use bson::raw::{RawArrayBuf, RawDocumentBuf, cstr};
-use bson::{Document, doc};
 use crm_core::store::{CommitError, StoreError};
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
@@ -274,17 +274,10 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// A duplicate key as an insert would report it, for the claims that are upserts.
-pub(crate) fn claim(id: Document, fields: Document) -> Document {
-    doc! {
-        "q": { "_id": id, "claimed": bson::Bson::Null },
-        "u": { "$setOnInsert": fields, "$currentDate": { "claimed": true } },
-        "upsert": true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bson::doc;
+
     use super::*;
 
     #[test]

@@ -9,7 +9,7 @@ use mongodb::Database;
 
 use super::{Index, META_ID, VERSION, collections, indexes, verify};
 use crate::error::{code, is_lost, is_transient, store_error};
-use crate::{MongoOptions, names};
+use crate::names;
 
 const NAMESPACE_EXISTS: i32 = 48;
 const INDEX_OPTIONS_CONFLICT: i32 = 85;
@@ -19,14 +19,10 @@ const EQUIVALENT_INDEX: i32 = 68;
 const TRIES: u32 = 20;
 
 /// Creates what is missing. Running it again, or many at once, changes nothing more.
-pub(crate) async fn migrate(
-    db: &Database,
-    catalog: &Catalog,
-    options: &MongoOptions,
-) -> Result<(), StoreError> {
+pub(crate) async fn migrate(db: &Database, catalog: &Catalog) -> Result<(), StoreError> {
     verify::server(db).await?;
     verify::version(db, true).await?;
-    let wanted = indexes(catalog, options)?;
+    let wanted = indexes(catalog)?;
     let there = db.list_collection_names().await.map_err(|e| store_error("listing collections", &e))?;
     for name in collections(catalog) {
         if !there.iter().any(|known| known == name) {
@@ -45,9 +41,6 @@ pub(crate) async fn migrate(
             step(db, &doc! { "createIndexes": collection, "indexes": list }, "creating indexes").await?;
         }
     }
-    let keep =
-        doc! { "name": "keys_expire", "expireAfterSeconds": wanted.iter().find_map(|index| index.expires) };
-    step(db, &doc! { "collMod": names::KEYS, "index": keep }, "setting how long keys are kept").await?;
     let update = doc! { "q": { "_id": META_ID }, "u": { "$set": { "version": VERSION } }, "upsert": true };
     step(db, &doc! { "update": names::META, "updates": [update] }, "writing the schema's version").await
 }

@@ -13,7 +13,6 @@ pub(crate) use verify::verify;
 
 use crate::document::TENANT;
 use crate::names;
-use crate::options::MongoOptions;
 
 /// The version of the layout that this crate reads and writes.
 pub(crate) const VERSION: i32 = 1;
@@ -31,13 +30,11 @@ pub(crate) struct Index {
     pub(crate) keys: Document,
     pub(crate) unique: bool,
     pub(crate) partial: Option<Document>,
-    /// Seconds after which a document goes.
-    pub(crate) expires: Option<i64>,
 }
 
 impl Index {
     fn new(collection: &'static str, name: impl Into<String>, keys: Document) -> Self {
-        Self { collection, name: name.into(), keys, unique: false, partial: None, expires: None }
+        Self { collection, name: name.into(), keys, unique: false, partial: None }
     }
 
     /// As `createIndexes` takes it.
@@ -49,9 +46,6 @@ impl Index {
         if let Some(partial) = &self.partial {
             index.insert("partialFilterExpression", partial.clone());
         }
-        if let Some(seconds) = self.expires {
-            index.insert("expireAfterSeconds", seconds);
-        }
         index
     }
 }
@@ -62,8 +56,8 @@ pub(crate) fn collections(catalog: &Catalog) -> Vec<&'static str> {
 }
 
 /// The indexes that the catalog and this store need.
-pub(crate) fn indexes(catalog: &Catalog, options: &MongoOptions) -> Result<Vec<Index>, StoreError> {
-    let mut all = own_indexes(options);
+pub(crate) fn indexes(catalog: &Catalog) -> Result<Vec<Index>, StoreError> {
+    let mut all = own_indexes();
     for def in catalog.entities() {
         check_names(def)?;
         for rule in def.uniques {
@@ -161,11 +155,10 @@ fn present(field: FieldType) -> Document {
     }
 }
 
-fn own_indexes(options: &MongoOptions) -> Vec<Index> {
+fn own_indexes() -> Vec<Index> {
     let by_time = |first: &str| doc! { TENANT: 1, first: 1, "at": 1, "kind": 1, "entry_id": 1, "_id.a": 1 };
     let primary = Some(doc! { "primary": true });
     let sealed = doc! { "number": { "$gt": 0_i64 } };
-    let keep = i64::try_from(options.keep_keys.as_secs()).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
     vec![
         Index {
             partial: Some(doc! { "number": Bson::Null }),
@@ -185,7 +178,7 @@ fn own_indexes(options: &MongoOptions) -> Vec<Index> {
             "log_by_record",
             doc! { TENANT: 1, "entity": 1, "record_id": 1, "version": 1, "_id.c": 1, "_id.o": 1 },
         ),
-        Index { expires: Some(keep), ..Index::new(names::KEYS, "keys_expire", doc! { "claimed": 1 }) },
+        Index::new(names::KEYS, "keys_by_age", doc! { TENANT: 1, "at": 1 }),
         Index::new(names::TIMELINE, "timeline_by_anchor", by_time("anchor_id")),
         Index {
             partial: primary.clone(),

@@ -9,20 +9,16 @@ use mongodb::Database;
 
 use super::{Index, META_ID, REPLICA_SET, VERSION, collections, indexes};
 use crate::error::{code, store_error};
-use crate::{MongoOptions, names};
+use crate::names;
 
 const NAMESPACE_NOT_FOUND: i32 = 26;
 const MIGRATE: &str = "run MongoStore::migrate with a user that may create collections and indexes";
 
 /// Checks server, version, collections and indexes.
-pub(crate) async fn verify(
-    db: &Database,
-    catalog: &Catalog,
-    options: &MongoOptions,
-) -> Result<(), StoreError> {
+pub(crate) async fn verify(db: &Database, catalog: &Catalog) -> Result<(), StoreError> {
     server(db).await?;
     version(db, false).await?;
-    let wanted = indexes(catalog, options)?;
+    let wanted = indexes(catalog)?;
     let there = db.list_collection_names().await.map_err(|e| store_error("listing collections", &e))?;
     if let Some(missing) =
         collections(catalog).into_iter().find(|name| !there.iter().any(|known| known == name))

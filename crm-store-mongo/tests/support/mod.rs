@@ -61,7 +61,7 @@ impl Fixture {
         }));
         let client = Client::with_options(client).unwrap();
         let name = database();
-        MongoStore::migrate_with(&client, &name, &catalog, &options).await.unwrap();
+        MongoStore::migrate_with(&client, &name, &catalog).await.unwrap();
         let store = MongoStore::with_client(client.clone(), &name, catalog, options).await.unwrap();
         Self { store, client, name, sent }
     }
