@@ -82,6 +82,11 @@ impl Log {
         self.sealed[from..].iter().take(limit).map(|place| self.rows[*place].clone()).collect()
     }
 
+    /// The number of the last sealed row, 0 for none.
+    pub(crate) fn head(&self) -> i64 {
+        self.sealed.len() as i64
+    }
+
     /// All rows in the order of their commits.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &LogRow> {
         self.rows.iter()

@@ -28,7 +28,7 @@ pub(crate) fn check(schema: &Schema, read: &Read) -> Result<(), StoreError> {
         Read::Timeline(query) => limit(query.limit),
         Read::History { def, limit: most, .. } => entity(schema, def).and_then(|()| limit(*most)),
         Read::Log { limit: most, .. } => limit(*most),
-        Read::Key { .. } | Read::Position { .. } => Ok(()),
+        Read::Key { .. } | Read::LogHead | Read::Position { .. } => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use crm_core::TenantId;
 use crm_core::catalog::Catalog;
 use crm_core::record::Record;
 use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
+use crm_core::value::Instant;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::watch;
@@ -252,6 +253,23 @@ impl Store for MemoryStore {
         })
     }
 
+    #[tracing::instrument(name = "memory.expire_keys", skip_all, fields(%tenant))]
+    async fn expire_keys(
+        &self,
+        tenant: TenantId,
+        before: Instant,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.timed("expire_keys", || match self.find_cell(tenant)? {
+            Some(_) => self.change(tenant, |state| {
+                let old = state.keys.iter().filter(|(_, record)| record.at < before);
+                let old: Vec<_> = old.map(|(key, _)| key.clone()).take(limit).collect();
+                old.iter().filter_map(|key| state.keys.remove(key)).count()
+            }),
+            None => Ok(0),
+        })
+    }
+
     #[tracing::instrument(name = "memory.wakes", skip_all, fields(%tenant))]
     async fn wakes(&self, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
         let wake = self.cell(tenant)?.wake.subscribe();
@@ -288,6 +306,7 @@ fn answer(state: &Tenant, read: &Read) -> Result<Answer, StoreError> {
             Answer::Log(state.log.history(def.name, *id, *before_version, *limit))
         }
         Read::Log { after, limit } => Answer::Log(state.log.after(*after, *limit)),
+        Read::LogHead => Answer::Position(state.log.head()),
         Read::Position { consumer } => Answer::Position(state.consumers.get(consumer).copied().unwrap_or(0)),
     })
 }

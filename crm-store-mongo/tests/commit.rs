@@ -1,4 +1,10 @@
 //! How change sets are applied: what MongoDB's transactions make of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod support;
 

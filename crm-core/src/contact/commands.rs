@@ -9,6 +9,7 @@ use crate::contact::{Contact, ContactId, ContactRole};
 use crate::criteria::Filter;
 use crate::customer::{Customer, CustomerId, Expect, at_place, input_of, live_customer, normal_phone};
 use crate::policy::Action;
+use crate::record::FieldError;
 use crate::store::Query;
 use crate::value::Value;
 
@@ -75,6 +76,12 @@ impl Command for CreateContact {
             let mut contact = contact.clone();
             contact.phone_e164 = contact.phone.as_deref().and_then(|phone| normal_phone(phone, region));
             if contact.is_primary {
+                let rival = |c: &Contact| c.is_primary && c.customer_id == contact.customer_id;
+                if self.contacts[..place].iter().any(rival) {
+                    let why = "is true for two contacts of one customer in this batch; name one of them";
+                    let errors = vec![FieldError::new("is_primary", why)];
+                    return Err(Decline::Invalid(at_place(errors, place, self.contacts.len())));
+                }
                 demote(contact.customer_id, None, loaded, changes)?;
             }
             let contact =

@@ -1,5 +1,7 @@
 //! What can be done with customers, as pure decisions.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -130,6 +132,7 @@ impl Command for CreateCustomer {
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
         let region = loaded.settings(changes.context().tenant)?.region;
         let mut created = Vec::with_capacity(self.customers.len());
+        let mut taken = BTreeMap::new();
         for (place, (given, keys)) in self.customers.iter().enumerate() {
             let mut customer = given.clone();
             customer.normalise(region);
@@ -150,6 +153,11 @@ impl Command for CreateCustomer {
                 changes.insert(&customer).map_err(|errors| at_place(errors, place, self.customers.len()))?;
             changes.event("customer.created", json!({ "customer_id": customer.id, "type": customer.r#type }));
             for key in keys {
+                let key = key.cleaned();
+                if let Some(holder) = taken.insert(key.clone(), customer.id) {
+                    let ExternalKey { system, value } = key;
+                    return Err(Decline::Refused(CustomerRefusal::ExternalIdTaken { system, value, holder }));
+                }
                 take_external_id(key, customer.id, loaded, changes)?;
             }
             created.push(customer);
@@ -348,7 +356,7 @@ pub(crate) fn at_place(mut errors: Vec<FieldError>, place: usize, of: usize) -> 
 
 /// What must be loaded to know who has these external ids.
 pub(crate) fn external_needs<'k>(keys: impl Iterator<Item = &'k ExternalKey>, loaded: &Loaded) -> Vec<Need> {
-    let mut by_system = std::collections::BTreeMap::<String, Vec<String>>::new();
+    let mut by_system = BTreeMap::<String, Vec<String>>::new();
     for key in keys {
         let key = key.cleaned();
         by_system.entry(key.system).or_default().push(key.value);
@@ -369,14 +377,13 @@ pub(crate) fn external_needs<'k>(keys: impl Iterator<Item = &'k ExternalKey>, lo
     needs
 }
 
-/// Gives a customer an external id. One that a deleted record has is free.
+/// Gives a customer an external id in its cleaned form. One that a deleted record has is free.
 fn take_external_id(
-    key: &ExternalKey,
+    key: ExternalKey,
     customer: CustomerId,
     loaded: &Loaded,
     changes: &mut Changes<'_>,
 ) -> Decision<()> {
-    let key = key.cleaned();
     let row = ExternalId {
         id: changes.new_id(),
         meta: crate::record::Meta::default(),

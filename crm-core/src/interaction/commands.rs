@@ -33,12 +33,21 @@ pub enum InteractionRefusal {
         /// The interaction's customer.
         customer: CustomerId,
     },
+    /// The external id is known for its source, and the actor may not see what has it.
+    #[error("{external_id} of {origin} is logged already, as an interaction that the actor may not see")]
+    Hidden {
+        /// The source's code.
+        origin: &'static str,
+        /// The id there.
+        external_id: String,
+    },
 }
 
 impl Refusal for InteractionRefusal {
     fn code(&self) -> &'static str {
         match self {
             Self::ForeignContact { .. } => "foreign_contact",
+            Self::Hidden { .. } => "external_id_hidden",
         }
     }
 }
@@ -46,7 +55,7 @@ impl Refusal for InteractionRefusal {
 type Decision<T> = Result<T, Decline<InteractionRefusal>>;
 
 /// Logs interactions, all or none. One whose external id is known for its source is not logged again and not
-/// changed: the one that is stored is returned in its place.
+/// changed: the one that is stored is returned in its place, or refused if the actor may not see it.
 #[derive(Clone, Debug)]
 pub struct LogInteractions {
     /// The interactions, at most [`MAX_WRITES`](crate::store::MAX_WRITES).
@@ -109,6 +118,10 @@ impl Command for LogInteractions {
                 }
                 let stored = loaded.all::<Interaction>(&format!("known {}", given.source.code()))?;
                 if let Some(stored) = stored.into_iter().find(|s| s.external_id.as_deref() == Some(&id)) {
+                    if !may_see(&stored, changes) {
+                        let origin = given.source.code();
+                        return Err(Decline::Refused(InteractionRefusal::Hidden { origin, external_id: id }));
+                    }
                     logged.push(stored);
                     continue;
                 }

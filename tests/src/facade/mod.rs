@@ -1,7 +1,74 @@
 //! What an embedding service sees, over a `Crm`.
+//!
+//! Each function is one property, named after the row of the specification that it proves. It builds a [`Crm`]
+//! (crm_core::Crm) over an empty store of the harness and panics when the property does not hold.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::large_futures,
+    reason = "these are tests, published as a library"
+)]
+
+mod dice;
+mod world;
+
+pub mod contacts;
+pub mod customers;
+pub mod hierarchy;
+pub mod interactions;
+pub mod money;
+pub mod races;
+pub mod tenants;
 
 /// One test for each property of the facade.
 #[macro_export]
 macro_rules! facade_properties {
-    ($harness:expr) => {};
+    ($harness:expr) => {
+        $crate::__facade_tests! { $harness;
+            customers::cm_01_a_customer_keeps_every_field_and_counts_its_versions,
+            customers::cm_01_a_deleted_customer_hides_all_that_is_read_through_it_and_brings_it_back,
+            customers::cm_01_an_external_id_belongs_to_one_live_customer,
+            customers::cm_01_an_owner_is_an_active_user_and_a_parent_a_live_customer,
+            contacts::cm_02_a_customer_has_one_primary_contact_whatever_happens_at_once,
+            contacts::cm_02_email_is_checked_and_phone_normalised_in_the_tenants_region,
+            contacts::cm_02_a_contact_has_roles_at_further_customers,
+            hierarchy::cm_04_the_hierarchy_stays_a_forest_while_many_move_at_once,
+            hierarchy::cm_04_a_cycle_and_too_deep_a_hierarchy_are_refused,
+            tenants::xt_01_another_tenants_ids_find_nothing_and_change_nothing,
+            tenants::xt_01_the_same_id_in_two_tenants_is_two_records,
+            races::cm_01_of_many_with_one_expected_version_exactly_one_wins,
+            races::cm_01_without_an_expected_version_all_of_many_changes_are_made,
+            races::cm_01_a_child_inserted_while_its_customer_is_deleted_is_refused_or_hidden,
+            races::cm_06_an_owner_who_is_deactivated_meanwhile_gets_no_new_customers,
+            races::xt_03_a_key_used_many_times_at_once_is_carried_out_once,
+            interactions::it_01_an_external_id_of_a_source_is_logged_once,
+            interactions::it_01_backdating_is_flagged_and_the_future_refused,
+            interactions::it_01_the_contact_belongs_to_the_customer_or_has_a_role_there,
+            interactions::it_02_visibility_holds_on_every_path,
+            interactions::it_02_logging_a_known_external_id_hands_out_nothing_private,
+            money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
+            money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
+            money::tl_08_totals_by_owner_and_currency_are_exact,
+        }
+    };
+}
+
+/// Makes a test of each property.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __facade_tests {
+    ($harness:expr; $($module:ident :: $name:ident,)*) => {
+        mod facade {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $name() {
+                    $crate::facade::$module::$name(&$harness).await;
+                }
+            )*
+        }
+    };
 }
