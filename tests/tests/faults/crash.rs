@@ -42,7 +42,7 @@ async fn survive(kind: Kind) {
         })
         .collect();
     let writers: Vec<_> = (0..WRITERS)
-        .map(|n| tokio::spawn(world.clone().write(processes[n % 2].clone(), 1_000 + n as u64)))
+        .map(|n| tokio::spawn(world.clone().write(processes[n % 2].clone(), 1_000 + n as u64, n < WRITERS / 2)))
         .collect();
     let kills = size(2, 20);
     let mut dice = Dice(42);
@@ -55,6 +55,7 @@ async fn survive(kind: Kind) {
         tokio::time::sleep(Duration::from_millis(dice.roll(150) as u64)).await;
         backend.restart().await;
     }
+    world.patient.store(true, Ordering::SeqCst);
     world.reach(world.acknowledged() + STRIDE).await;
     world.stop.store(true, Ordering::SeqCst);
     for writer in writers {

@@ -37,6 +37,8 @@ pub(crate) struct Command {
 pub(crate) enum Failure {
     /// The outcome is not known.
     Store(StoreError),
+    /// The caller did not wait for the answer.
+    GaveUp,
     /// Refused by the deadline.
     Contended,
     /// What must not happen to these commands.

@@ -46,7 +46,13 @@ pub(crate) struct World {
     pub(crate) stop: AtomicBool,
     /// How many commands are under way.
     pub(crate) under_way: AtomicUsize,
+    /// Whether every caller waits for its answer, however long it takes.
+    pub(crate) patient: AtomicBool,
 }
+
+/// How long the callers wait that do not wait for ever: the others get their answer after the restart, because the
+/// stores do again what was interrupted.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 impl World {
     pub(crate) fn new() -> Arc<Self> {
@@ -55,6 +61,7 @@ impl World {
             ledger: Mutex::default(),
             stop: AtomicBool::new(false),
             under_way: AtomicUsize::new(0),
+            patient: AtomicBool::new(false),
         })
     }
 
@@ -74,9 +81,14 @@ impl World {
     }
 
     /// Does one command and notes what the caller learns.
-    pub(crate) async fn issue(&self, crm: &Crm, command: Command) -> Option<Written> {
+    async fn issue(&self, crm: &Crm, command: Command, waits: bool) -> Option<Written> {
         self.under_way.fetch_add(1, Ordering::SeqCst);
-        let outcome = command.perform(crm, self.tenant).await;
+        let outcome = if waits || self.patient.load(Ordering::SeqCst) {
+            command.perform(crm, self.tenant).await
+        } else {
+            let outcome = tokio::time::timeout(PATIENCE, command.perform(crm, self.tenant)).await;
+            outcome.unwrap_or(Err(Failure::GaveUp))
+        };
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         let mut ledger = self.ledger.lock().unwrap();
         match outcome {
@@ -105,14 +117,14 @@ impl World {
     }
 
     /// Writes until it is told to stop. Interactions are changed by the writer that logged them only, so that none of
-    /// its commands may be refused.
-    pub(crate) async fn write(self: Arc<Self>, crm: Crm, seed: u64) {
+    /// its commands may be refused. Who does not wait drops its call in the middle.
+    pub(crate) async fn write(self: Arc<Self>, crm: Crm, seed: u64, waits: bool) {
         let mut dice = Dice(seed);
         let mut mine = Vec::new();
         while !self.stop.load(Ordering::SeqCst) {
             let command = self.draw(&mut dice, &mut mine);
             let logs = matches!(command.deed, Deed::Log { .. });
-            match self.issue(&crm, command).await {
+            match self.issue(&crm, command, waits).await {
                 Some(written) if logs => {
                     mine.extend(written.iter().map(|(_, id, _)| InteractionId(*id)));
                 }
