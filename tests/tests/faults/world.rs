@@ -124,12 +124,17 @@ impl World {
         while !self.stop.load(Ordering::SeqCst) {
             let command = self.draw(&mut dice, &mut mine);
             let logs = matches!(command.deed, Deed::Log { .. });
+            let changed = if let Deed::ChangeInteraction { id, .. } = command.deed { Some(id) } else { None };
             match self.issue(&crm, command, waits).await {
                 Some(written) if logs => {
                     mine.extend(written.iter().map(|(_, id, _)| InteractionId(*id)));
                 }
                 Some(_) => {}
-                None => tokio::time::sleep(Duration::from_millis(20)).await,
+                None => {
+                    // Left as it is, so that the change can be repeated in the end.
+                    mine.retain(|id| Some(*id) != changed);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
             }
         }
     }
