@@ -23,7 +23,7 @@ impl Tenant {
             return Ok(false);
         }
         if let Some(claim) = &change.key
-            && let Some(used) = self.keys.get(&(claim.command.to_owned(), claim.key.clone()))
+            && let Some(used) = self.keys.get(claim.command, &claim.key)
         {
             return Err(CommitError::KeyUsed(used.clone()));
         }
@@ -167,7 +167,7 @@ impl Tenant {
             }
         }
         if let Some(claim) = &change.key {
-            self.keys.insert((claim.command.to_owned(), claim.key.clone()), claim.record.clone());
+            self.keys.claim(claim);
         }
     }
 }

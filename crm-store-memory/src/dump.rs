@@ -33,7 +33,7 @@ pub(crate) fn tenant(out: &mut String, tenant: &Tenant) {
     for row in tenant.log.rows() {
         line("log", format_args!("{row:?}"));
     }
-    for ((command, key), record) in &tenant.keys {
+    for ((command, key), record) in tenant.keys.iter() {
         line("key", format_args!("{command} {key:?} {record:?}"));
     }
     for (consumer, number) in &tenant.consumers {

@@ -3,8 +3,8 @@
 //! [`MemoryStore`] keeps the contract of [`crm_core::store`] to the letter: versions, guards, unique rules by name,
 //! links that must lead somewhere, the order of the log, idempotency keys. Beyond what the contract names it refuses
 //! what a database's columns would refuse: a value of another type, a missing required value, a broken
-//! [`Check`](crm_core::catalog::Check), U+0000 in text, an instant finer than a millisecond. Nothing is kept when
-//! the process ends.
+//! [`Check`](crm_core::catalog::Check), U+0000 in text, an instant finer than a millisecond, an empty text, list or
+//! map in the place of null. Nothing is kept when the process ends.
 //!
 //! # How it works
 //!
@@ -29,6 +29,7 @@ mod group;
 mod hierarchy;
 mod index;
 mod key;
+mod keys;
 mod log;
 #[cfg(test)]
 mod model;

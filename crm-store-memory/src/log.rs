@@ -50,7 +50,7 @@ impl Log {
         let places: Vec<usize> = self.unsealed.drain(..limit.min(self.unsealed.len())).collect();
         let mut rows: Vec<LogRow> = places.iter().map(|place| self.rows[*place].clone()).collect();
         let last = self.sealed.last().and_then(|place| self.rows[*place].hash.clone());
-        seal(&mut rows, self.sealed.len() as i64, last.as_deref().unwrap_or(GENESIS));
+        seal(&mut rows, self.head(), last.as_deref().unwrap_or(GENESIS));
         let by_id: BTreeMap<(Uuid, i32), usize> = places
             .iter()
             .map(|place| ((self.rows[*place].commit_id, self.rows[*place].ordinal), *place))

@@ -122,6 +122,7 @@ fn check_value(field: &FieldDef, value: &Value) -> Result<(), &'static str> {
         return Err("has a value of another type");
     }
     match value {
+        _ if value.is_missing() => Err("is empty; nothing is null"),
         Value::Text(text) if text.contains('\0') => Err("holds U+0000, which databases refuse"),
         Value::List(items) if items.iter().any(|item| item.contains('\0')) => {
             Err("holds U+0000, which databases refuse")

@@ -261,11 +261,7 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<usize, StoreError> {
         self.timed("expire_keys", || match self.find_cell(tenant)? {
-            Some(_) => self.change(tenant, |state| {
-                let old = state.keys.iter().filter(|(_, record)| record.at < before);
-                let old: Vec<_> = old.map(|(key, _)| key.clone()).take(limit).collect();
-                old.iter().filter_map(|key| state.keys.remove(key)).count()
-            }),
+            Some(_) => self.change(tenant, |state| state.keys.expire(before, limit)),
             None => Ok(0),
         })
     }
@@ -299,14 +295,12 @@ fn answer(state: &Tenant, read: &Read) -> Result<Answer, StoreError> {
         Read::Ancestors { def, id, limit } => records(state.ancestors(def, *id, *limit)),
         Read::Subtree { def, id, limit } => records(state.subtree(def, *id, *limit)),
         Read::Timeline(query) => Answer::Timeline(state.page(query)),
-        Read::Key { command, key } => {
-            Answer::Key(state.keys.get(&((*command).to_owned(), key.clone())).cloned())
-        }
+        Read::Key { command, key } => Answer::Key(state.keys.get(command, key).cloned()),
+        Read::LogHead => Answer::Position(state.log.head()),
         Read::History { def, id, before_version, limit } => {
             Answer::Log(state.log.history(def.name, *id, *before_version, *limit))
         }
         Read::Log { after, limit } => Answer::Log(state.log.after(*after, *limit)),
-        Read::LogHead => Answer::Position(state.log.head()),
         Read::Position { consumer } => Answer::Position(state.consumers.get(consumer).copied().unwrap_or(0)),
     })
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crm_core::catalog::EntityDef;
 use crm_core::criteria::Links;
 use crm_core::record::Record;
-use crm_core::store::KeyRecord;
 use uuid::Uuid;
 
+use crate::keys::Keys;
 use crate::log::Log;
 use crate::schema::{Schema, TableSchema};
 use crate::table::Table;
@@ -22,8 +22,7 @@ pub(crate) struct Tenant {
     pub(crate) tables: Vec<Table>,
     pub(crate) timeline: Timeline,
     pub(crate) log: Log,
-    /// What idempotency keys gave, by (command, key).
-    pub(crate) keys: BTreeMap<(String, String), KeyRecord>,
+    pub(crate) keys: Keys,
     /// How far consumers have come.
     pub(crate) consumers: BTreeMap<String, i64>,
 }
@@ -36,7 +35,7 @@ impl Tenant {
             tables,
             timeline: Timeline::default(),
             log: Log::default(),
-            keys: BTreeMap::new(),
+            keys: Keys::default(),
             consumers: BTreeMap::new(),
         }
     }

@@ -310,7 +310,7 @@ async fn nothing_refers_to_what_is_deleted_meanwhile() {
             match (&first, &second) {
                 (Ok(()), Err(CommitError::Conflict { id, .. })) if *id == target.id() => deletions += 1,
                 (Err(CommitError::InUse { entity: "card", id, .. }), Ok(())) if *id == target.id() => {
-                    referrals += 1
+                    referrals += 1;
                 }
                 other => panic!("{other:?}"),
             }

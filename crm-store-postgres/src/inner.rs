@@ -1,8 +1,8 @@
 //! What a store is made of, and single attempts at what it does.
 
 use crm_core::TenantId;
-use crm_core::catalog::{Catalog, EntityDef};
-use crm_core::store::{ChangeSet, CommitError, Read, StoreError};
+use crm_core::catalog::Catalog;
+use crm_core::store::{ChangeSet, CommitError, Read};
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{Postgres, Transaction};
 
@@ -31,14 +31,6 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// Refuses an entity that is not in the catalog.
-    pub(crate) fn known(&self, def: &EntityDef) -> Result<(), StoreError> {
-        if self.catalog.get(def.name).is_some() {
-            return Ok(());
-        }
-        Err(StoreError::Refused { why: format!("{} is not in the store's catalog; register it", def.name) })
-    }
-
     /// Begins a transaction with the store's settings.
     pub(crate) async fn begin(
         &self,

@@ -51,7 +51,8 @@ impl Default for PostgresOptions {
 pub struct MigrateOptions {
     /// The schema to create, if missing, and to put the tables in. Default `crm`.
     pub schema: String,
-    /// The migrations of the entities: the standard catalog's and the embedder's own, in any order. The store's
+    /// The migrations of the entities, in any order. Default: the standard catalog's
+    /// ([`standard_migrations`](crate::standard_migrations)); the embedder adds its own. The store's
     /// own (see [`system_migrations`](crate::system_migrations)) are added. Versions are unique; those below 100
     /// are the library's.
     pub migrations: Vec<Migration>,
@@ -68,7 +69,7 @@ impl Default for MigrateOptions {
     fn default() -> Self {
         Self {
             schema: "crm".to_owned(),
-            migrations: Vec::new(),
+            migrations: crate::standard_migrations(),
             runtime_role: None,
             row_level_security: false,
         }

@@ -13,6 +13,7 @@ use crate::column::read_record;
 use crate::error::store_error;
 use crate::inner::Inner;
 use crate::query;
+use crate::question;
 use crate::session::{Purpose, Session, begin};
 use crate::sql::Args;
 
@@ -68,9 +69,9 @@ async fn next(
 }
 
 async fn open(inner: &Inner, tenant: TenantId, query: &Query) -> Result<State, StoreError> {
-    inner.known(query.def)?;
+    question::check_query(&inner.catalog, query)?;
     let failed = |error: sqlx::Error| store_error("scan", &error);
-    let sql = query::find(&inner.names, tenant.0, query, false)?;
+    let sql = query::find(&inner.names, tenant.0, query, false);
     let mut transaction =
         begin(&inner.pool, &inner.counter, &inner.options, tenant.0, Purpose::Read).await.map_err(failed)?;
     let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);

@@ -252,6 +252,26 @@ async fn xt_03_a_key_is_used_once_and_gives_its_first_result() {
 }
 
 #[tokio::test]
+async fn xt_03_keys_expire_the_oldest_first_and_can_be_used_again() {
+    let store = store();
+    let claimed = |name: &str, seconds| {
+        let mut claim = key(name);
+        claim.record.at = at(seconds);
+        ChangeSet { key: Some(claim), ..change(Vec::new()) }
+    };
+    for (name, seconds) in [("c", 3), ("a", 1), ("b", 2), ("d", 4)] {
+        store.commit(&claimed(name, seconds)).await.unwrap();
+    }
+    assert_eq!(store.expire_keys(OTHER, at(9), 9).await, Ok(0));
+    assert_eq!(store.expire_keys(ACME, at(4), 2).await, Ok(2));
+    assert!(store.commit(&claimed("c", 5)).await.is_err(), "not yet");
+    assert_eq!(store.expire_keys(ACME, at(4), 2).await, Ok(1));
+    assert_eq!(store.expire_keys(ACME, at(4), 2).await, Ok(0));
+    store.commit(&claimed("a", 5)).await.unwrap();
+    assert!(store.commit(&claimed("d", 5)).await.is_err(), "an instant is not before itself");
+}
+
+#[tokio::test]
 async fn the_key_is_claimed_before_anything_else_is_looked_at() {
     let store = store();
     let with_key = || ChangeSet { key: Some(key("k")), ..inserts(&[customer(1, &[])]) };
@@ -288,6 +308,8 @@ async fn what_a_database_refuses_is_refused() {
         vec![("score", txt("7"))],
         vec![("balance", Value::Int(7)), ("currency", txt("EUR"))],
         vec![("code", txt("a\0"))],
+        vec![("code", txt(""))],
+        vec![("tags", Value::List(vec![]))],
         vec![("created_at", Value::Instant(at(0) + std::time::Duration::from_micros(1)))],
         vec![("first", txt("same")), ("second", txt("same"))],
         vec![("least", Value::Int(3)), ("most", Value::Int(2))],

@@ -61,6 +61,7 @@ async fn xt_02_sealing_gives_one_chain_in_which_nothing_is_inserted() {
     let first = customer(1, &[]);
     put(&store, &[first.clone(), customer(2, &[])]).await;
     assert_eq!(log(&store, 0, 10).await, []);
+    assert!(matches!(ask(&store, Read::LogHead).await, Ok(Answer::Position(0))));
     assert_eq!(store.seal_log(ACME, 1).await.unwrap(), 1);
     let seen = log(&store, 0, 10).await;
     assert_eq!(seen.len(), 1);
@@ -70,6 +71,7 @@ async fn xt_02_sealing_gives_one_chain_in_which_nothing_is_inserted() {
     let all = log(&store, 0, 10).await;
     assert_eq!(all[..1], seen);
     assert_eq!(verify(&all, 0, GENESIS).unwrap().0, 3);
+    assert!(matches!(ask(&store, Read::LogHead).await, Ok(Answer::Position(3))));
     assert_eq!(log(&store, 1, 1).await, all[1..2]);
     assert_eq!(log(&store, 3, 1).await, []);
     assert_eq!(log(&store, 99, 1).await, []);
