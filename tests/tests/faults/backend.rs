@@ -7,9 +7,7 @@ use crm_core::catalog::Catalog;
 use crm_core::store::{Store, StoreError};
 use crm_core::{Crm, standard_catalog};
 use crm_store_mongo::{MongoOptions, MongoStore};
-use crm_store_postgres::{
-    MigrateOptions, PostgresOptions, PostgresStore, ddl_all, migrate, migration,
-};
+use crm_store_postgres::{MigrateOptions, PostgresOptions, PostgresStore, ddl_all, migrate, migration};
 use crm_test_servers::{Fault, Lose, MongoServer, Options, PostgresServer};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -64,6 +62,20 @@ impl Backend {
         .await
     }
 
+    /// A server that ends abandoned transactions soon: MongoDB keeps those of a client that was cut off for a minute,
+    /// during which other commits of the same records are contended.
+    pub(crate) async fn start_impatient(kind: Kind) -> Self {
+        let options = Options::durable().with("setParameter", "transactionLifetimeLimitSeconds=1");
+        let backend = match kind {
+            Kind::Postgres => Self::empty(kind).await,
+            Kind::Mongo => {
+                blocking(move || Self::Mongo(Arc::new(MongoServer::start(&options).unwrap()))).await
+            }
+        };
+        backend.migrate().await.unwrap();
+        backend
+    }
+
     /// The same with the schema.
     pub(crate) async fn start(kind: Kind) -> Self {
         let backend = Self::empty(kind).await;
@@ -100,9 +112,7 @@ impl Backend {
                 let options = MigrateOptions { migrations: vec![tables], ..MigrateOptions::default() };
                 migrate(&server.url(), &catalog, options).await
             }
-            Self::Mongo(server) => {
-                MongoStore::migrate(&server.url(), DATABASE, &catalog).await
-            }
+            Self::Mongo(server) => MongoStore::migrate(&server.url(), DATABASE, &catalog).await,
         }
     }
 

@@ -43,7 +43,12 @@ impl Consumer {
             let place = usize::try_from(row.number.unwrap()).unwrap();
             if place <= self.seen.len() {
                 self.again += 1;
-                assert_eq!(self.seen[place - 1], identity(row), "{}: number {place} is another row", self.name);
+                assert_eq!(
+                    self.seen[place - 1],
+                    identity(row),
+                    "{}: number {place} is another row",
+                    self.name
+                );
             } else {
                 assert_eq!(place, self.seen.len() + 1, "{}: a row was skipped", self.name);
                 self.seen.push(identity(row));

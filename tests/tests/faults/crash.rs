@@ -42,7 +42,9 @@ async fn survive(kind: Kind) {
         })
         .collect();
     let writers: Vec<_> = (0..WRITERS)
-        .map(|n| tokio::spawn(world.clone().write(processes[n % 2].clone(), 1_000 + n as u64, n < WRITERS / 2)))
+        .map(|n| {
+            tokio::spawn(world.clone().write(processes[n % 2].clone(), 1_000 + n as u64, n < WRITERS / 2))
+        })
         .collect();
     let kills = size(2, 20);
     let mut dice = Dice(42);

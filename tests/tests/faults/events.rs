@@ -108,8 +108,12 @@ async fn holding<T>(backend: &Backend, tenant: TenantId, id: CustomerId, work: i
             let mut connection = PgConnection::connect(&server.url()).await.unwrap();
             let mut transaction = connection.begin().await.unwrap();
             let lock = "SELECT id FROM crm.customers WHERE tenant = $1 AND id = $2 FOR UPDATE";
-            let held: Uuid =
-                sqlx::query_scalar(lock).bind(tenant.0).bind(id.0).fetch_one(&mut *transaction).await.unwrap();
+            let held: Uuid = sqlx::query_scalar(lock)
+                .bind(tenant.0)
+                .bind(id.0)
+                .fetch_one(&mut *transaction)
+                .await
+                .unwrap();
             assert_eq!(held, id.0);
             let answer = work.await;
             transaction.rollback().await.unwrap();
@@ -121,8 +125,11 @@ async fn holding<T>(backend: &Backend, tenant: TenantId, id: CustomerId, work: i
             let customers = client.database(DATABASE).collection::<bson::Document>("customers");
             let uuid = |id: Uuid| bson::Uuid::from_bytes(id.into_bytes());
             let filter = doc! { "_id": { "t": uuid(tenant.0), "i": uuid(id.0) } };
-            let touched =
-                customers.update_one(filter, doc! { "$set": { "held": 1 } }).session(&mut session).await.unwrap();
+            let touched = customers
+                .update_one(filter, doc! { "$set": { "held": 1 } })
+                .session(&mut session)
+                .await
+                .unwrap();
             assert_eq!(touched.matched_count, 1);
             let answer = work.await;
             session.abort_transaction().await.unwrap();
@@ -186,7 +193,9 @@ async fn late(kind: Kind) {
                 .iter()
                 .map(|crm| {
                     let (crm, ctx) = (crm.clone(), ctx.clone());
-                    tokio::spawn(async move { rename(&crm, &ctx, id, &format!("Waited {round} {}", SystemEnv.new_id())).await })
+                    tokio::spawn(async move {
+                        rename(&crm, &ctx, id, &format!("Waited {round} {}", SystemEnv.new_id())).await
+                    })
                 })
                 .collect();
             wait_for(&crms[1], tenant, head + 20).await;
@@ -279,7 +288,8 @@ async fn dies(kind: Kind) {
         // The one that takes its place.
         let next = backend.handle().await.crm();
         let rows = next.log().next(&ctx, "mailer", 5).await.unwrap();
-        let numbers = |rows: &[crm_core::log::LogRow]| rows.iter().map(|row| row.number.unwrap()).collect::<Vec<_>>();
+        let numbers =
+            |rows: &[crm_core::log::LogRow]| rows.iter().map(|row| row.number.unwrap()).collect::<Vec<_>>();
         assert!(rows.starts_with(&lost), "{:?} came as {:?}", numbers(&lost), numbers(&rows));
         let Some(last) = rows.last().and_then(|row| row.number) else { panic!("the last change is missing") };
         done.extend(numbers(&rows));

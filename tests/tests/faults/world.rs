@@ -154,9 +154,7 @@ impl World {
             (None, _) | (_, 0) => {
                 Deed::CreateCustomer { name: text, external: vec![format!("a{id}"), format!("b{id}")] }
             }
-            (Some(id), 1..=3) => {
-                Deed::RenameCustomer { id, name: text, tag: word(dice.roll(4)).to_owned() }
-            }
+            (Some(id), 1..=3) => Deed::RenameCustomer { id, name: text, tag: word(dice.roll(4)).to_owned() },
             (Some(customer), 4..=5) => Deed::CreateContact {
                 customer,
                 name: text,
