@@ -283,7 +283,11 @@ pub fn any_record(dice: &mut Dice, def: &'static EntityDef, n: u128) -> Record {
         for error in errors {
             let Some(place) = def.index_of(&error.field) else { continue };
             let field = &def.fields[place];
-            record.values[place] = if field.required { sample_value(field, n) } else { Value::Null };
+            record.values[place] = match field.field_type() {
+                _ if !field.required => Value::Null,
+                FieldType::Decimal => Value::Decimal(rust_decimal::Decimal::ZERO),
+                _ => sample_value(field, n),
+            };
             for check in def.checks {
                 if let crm_core::catalog::Check::Together(a, b) | crm_core::catalog::Check::Ordered(a, b) =
                     check
