@@ -302,7 +302,7 @@ pub fn any_record(dice: &mut Dice, def: &'static EntityDef, n: u128) -> Record {
             }
         }
     }
-    record
+    if record.clone().clean().is_empty() { record } else { sample(def, n) }
 }
 
 /// A value of a small domain, so that conditions hit.

@@ -15,6 +15,7 @@
 pub mod atomic;
 pub mod bench;
 pub mod dice;
+pub mod differential;
 pub mod extra_entity;
 pub mod finds;
 pub mod keys;
@@ -30,7 +31,7 @@ pub mod values;
 #[macro_export]
 macro_rules! contract_properties {
     ($harness:expr) => {
-        $crate::contract_tests! { $harness;
+        $crate::__contract_tests! { $harness;
             atomic::{
                 xt_02_a_change_set_with_one_bad_write_leaves_nothing,
                 xt_02_a_change_set_with_one_failed_condition_leaves_nothing,
@@ -105,6 +106,9 @@ macro_rules! contract_properties {
                 xt_09_a_scan_is_all_pages_in_one,
                 xt_09_a_scan_gives_untouched_records_exactly_once,
             }
+            differential::{
+                xt_01_random_work_has_the_same_outcome_as_on_another_store,
+            }
         }
     };
 }
@@ -112,13 +116,16 @@ macro_rules! contract_properties {
 /// The tests that [`contract_properties!`](crate::contract_properties) lists.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! contract_tests {
+macro_rules! __contract_tests {
     ($harness:expr; $($module:ident::{ $($property:ident),+ $(,)? })+) => {
-        $($(
-            #[tokio::test(flavor = "multi_thread")]
-            async fn $property() {
-                $crate::contract::$module::$property(&$harness).await;
-            }
-        )+)+
+        mod contract {
+            use super::*;
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $property() {
+                    $crate::contract::$module::$property(&$harness).await;
+                }
+            )+)+
+        }
     };
 }

@@ -301,7 +301,7 @@ async fn fill(bench: &Bench, dice: &mut Dice) -> Vec<TimelineRow> {
     rows
 }
 
-fn question(dice: &mut Dice, rows: &[TimelineRow]) -> TimelineQuery {
+pub(crate) fn question(dice: &mut Dice, rows: &[TimelineRow]) -> TimelineQuery {
     let some = |dice: &mut Dice, words: &[&'static str]| -> Vec<String> {
         if dice.one_in(3) {
             (0..1 + dice.below(2)).map(|_| dice.word(words).to_owned()).collect()
@@ -344,7 +344,7 @@ fn question(dice: &mut Dice, rows: &[TimelineRow]) -> TimelineQuery {
         ),
     };
     let direction = if dice.one_in(2) { Direction::Ascending } else { Direction::Descending };
-    let after = dice.one_in(2).then(|| dice.pick(rows).position());
+    let after = (!rows.is_empty() && dice.one_in(2)).then(|| dice.pick(rows).position());
     TimelineQuery { anchor, filter, viewer, direction, after, limit: 1 + dice.below(30) }
 }
 
