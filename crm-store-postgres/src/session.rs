@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnection, PgPool, PgRow, Postgres};
-use sqlx::{AssertSqlSafe, Transaction};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
 use crate::names::Names;
@@ -50,21 +50,13 @@ pub(crate) fn settings(options: &PostgresOptions, tenant: Uuid, purpose: Purpose
     )
 }
 
-/// Begins a transaction and makes its settings, in one round trip.
-pub(crate) async fn begin(
-    pool: &PgPool,
-    counter: &Counter,
-    options: &PostgresOptions,
-    tenant: Uuid,
-    purpose: Purpose,
-) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+/// What begins a transaction and makes its settings, in one round trip.
+pub(crate) fn opening(options: &PostgresOptions, tenant: Uuid, purpose: Purpose) -> AssertSqlSafe<String> {
     let mode = match purpose {
-        Purpose::Read => "REPEATABLE READ, READ ONLY",
-        Purpose::Write | Purpose::Erase => "READ COMMITTED, READ WRITE",
+        Purpose::Read => "repeatable read, read only",
+        Purpose::Write | Purpose::Erase => "read committed, read write",
     };
-    counter.add();
-    let text = format!("BEGIN ISOLATION LEVEL {mode}; {}", settings(options, tenant, purpose));
-    pool.begin_with(AssertSqlSafe(text)).await
+    AssertSqlSafe(format!("BEGIN ISOLATION LEVEL {mode}; {}", settings(options, tenant, purpose)))
 }
 
 /// A connection on which statements are counted.

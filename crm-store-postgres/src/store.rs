@@ -15,9 +15,8 @@ use sqlx::postgres::PgPool;
 use sqlx::{Connection, Postgres, Transaction};
 
 use crate::commit;
-use crate::error::{Stop, is_lost, store_error};
+use crate::error::{Stop, is_lost, stopped, store_error};
 use crate::inner::Inner;
-use crate::log;
 use crate::read;
 use crate::scan;
 use crate::session::{Purpose, Session, Watch, settings};
@@ -158,11 +157,7 @@ impl Store for PostgresStore {
                 Ok(rows) => break rows,
                 // A connection that the server has closed since it was last used.
                 Err(Stop::Driver(error)) if again && is_lost(&error) => again = false,
-                Err(Stop::Driver(error)) => return Err(store_error("read", &error)),
-                Err(Stop::Refused(CommitError::Store(error))) => return Err(error),
-                Err(_) => {
-                    return Err(StoreError::Failed { what: "read".to_owned(), code: "internal".to_owned() });
-                }
+                Err(stop) => return Err(stopped("read", stop)),
             }
         };
         reads.iter().zip(rows).map(|(read, rows)| read::answer(inner, read, &rows)).collect()
@@ -180,11 +175,11 @@ impl Store for PostgresStore {
         loop {
             match inner.try_seal(tenant, limit).await {
                 Ok(sealed) => return Ok(sealed),
-                Err(error) if attempt < SEAL_ATTEMPTS && read::is_transient(&error) => {
+                Err(Stop::Driver(error)) if attempt < SEAL_ATTEMPTS && read::is_transient(&error) => {
                     self.rest(attempt).await;
                     attempt += 1;
                 }
-                Err(error) => return Err(log::seal_error(&error)),
+                Err(stop) => return Err(stopped("seal_log", stop)),
             }
         }
     }
@@ -193,7 +188,6 @@ impl Store for PostgresStore {
     async fn acknowledge(&self, tenant: TenantId, consumer: &str, number: i64) -> Result<(), StoreError> {
         let inner = &*self.inner;
         let _watch = Watch::new("acknowledge", inner.options.slow_call);
-        let failed = |error: sqlx::Error| store_error("acknowledge", &error);
         let mut args = Args::default();
         args.bind(tenant.0);
         args.bind(consumer);
@@ -203,11 +197,7 @@ impl Store for PostgresStore {
             "INSERT INTO {table} AS c (tenant, consumer, number) VALUES ($1, $2, $3) \
              ON CONFLICT (tenant, consumer) DO UPDATE SET number = excluded.number WHERE c.number < excluded.number"
         );
-        let mut transaction = inner.begin(tenant, Purpose::Write).await.map_err(failed)?;
-        let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);
-        session.rows(args.into_sql(text)).await.map_err(failed)?;
-        inner.counter.add();
-        transaction.commit().await.map_err(failed)
+        inner.write("acknowledge", tenant, args.into_sql(text)).await.map(|_| ())
     }
 
     #[tracing::instrument(skip_all, fields(%tenant, limit))]
@@ -231,12 +221,8 @@ impl Store for PostgresStore {
              ORDER BY at LIMIT $3 FOR UPDATE SKIP LOCKED) AS o \
              WHERE k.tenant = $1 AND k.command = o.command AND k.key = o.key RETURNING 1) SELECT count(*) FROM gone"
         );
-        let mut transaction = inner.begin(tenant, Purpose::Write).await.map_err(failed)?;
-        let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);
-        let rows = session.rows(args.into_sql(text)).await.map_err(failed)?;
+        let rows = inner.write("expire_keys", tenant, args.into_sql(text)).await?;
         let gone: i64 = rows.first().map_or(Ok(0), |row| sqlx::Row::try_get(row, 0)).map_err(failed)?;
-        inner.counter.add();
-        transaction.commit().await.map_err(failed)?;
         Ok(usize::try_from(gone).unwrap_or_default())
     }
 
