@@ -174,7 +174,8 @@ async fn links_lead_to_records_of_the_same_tenant() {
     f.store.commit(&change(tenant, vec![deleted(&sample)])).await.unwrap();
     f.store.commit(&change(tenant, vec![Write::Insert(card(&sample))])).await.unwrap();
     let stored = f.get(tenant, &SAMPLE, sample.id()).await.unwrap();
-    assert_eq!(f.store.commit(&change(tenant, vec![Write::Purge(stored.clone())])).await, dangling);
+    let in_use = Err(CommitError::InUse { entity: "card", field: "sample_id", id: sample.id() });
+    assert_eq!(f.store.commit(&change(tenant, vec![Write::Purge(stored.clone())])).await, in_use);
     let moved = next(&held, &[("sample_id", Value::Id(id()))]);
     assert_eq!(f.store.commit(&change(tenant, vec![moved])).await, dangling);
     f.done().await;

@@ -213,8 +213,7 @@ CREATE TABLE "invoices" (
     CONSTRAINT "invoices_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "invoices_number_length" CHECK (char_length("number") <= 50),
     CONSTRAINT "invoices_status_codes" CHECK ("status" IN ('draft', 'issued', 'partly_paid', 'paid', 'void', 'written_off')),
-    CONSTRAINT "invoices_currency_length" CHECK (char_length("currency") <= 3),
-    CONSTRAINT "invoices_amount_paid_total_ordered" CHECK ("amount_paid" <= "total")
+    CONSTRAINT "invoices_currency_length" CHECK (char_length("currency") <= 3)
 );
 CREATE UNIQUE INDEX "invoice_number_once" ON "invoices" (tenant, "number") WHERE deleted_at IS NULL;
 CREATE INDEX "invoices_by_customer" ON "invoices" (tenant, "customer_id" NULLS FIRST, "issued_at" NULLS FIRST, id);

@@ -88,17 +88,6 @@ impl From<StoreError> for Stop {
     }
 }
 
-/// What it means for anything but a commit that it ended early.
-pub(crate) fn stopped(what: &str, stop: Stop) -> StoreError {
-    match stop {
-        Stop::Driver(error) => store_error(what, &error),
-        Stop::Refused(CommitError::Store(error)) => error,
-        Stop::Refused(_) | Stop::Applied => {
-            StoreError::Failed { what: what.to_owned(), code: "internal".to_owned() }
-        }
-    }
-}
-
 /// What a failure of the driver means for a change set; `None` when the change set is in the log already.
 pub(crate) fn commit_error(names: &Names, change: &ChangeSet, error: &sqlx::Error) -> Option<CommitError> {
     if let sqlx::Error::Database(db) = error {

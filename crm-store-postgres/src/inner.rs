@@ -4,19 +4,17 @@ use std::time::Duration;
 
 use crm_core::TenantId;
 use crm_core::catalog::Catalog;
-use crm_core::store::{ChangeSet, CommitError, Read, StoreError};
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool, PgRow};
-use sqlx::{Connection, Postgres, Transaction};
-use tokio::time::timeout;
+use crm_core::store::{ChangeSet, CommitError, Read};
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{Postgres, Transaction};
 
 use crate::commit;
-use crate::error::{Stop, commit_error, stopped, store_error};
+use crate::error::{Stop, commit_error, is_lost};
+use crate::health::Health;
 use crate::log;
 use crate::names::Names;
 use crate::options::PostgresOptions;
-use crate::session::{Counter, Purpose, Session, opening};
-use crate::sql::Sql;
+use crate::session::{Counter, Purpose, Session, begin};
 use crate::timeline::Shape;
 use crate::wake::Wakes;
 
@@ -33,17 +31,30 @@ pub(crate) struct Inner {
     pub(crate) wakes: Wakes,
     /// Whether connections carry the limits already, so that a single read needs no transaction.
     pub(crate) limited: bool,
+    pub(crate) health: Health,
 }
 
 impl Inner {
-    /// Begins a transaction with the store's settings that lives as long as it is wanted.
+    /// The longest that one call waits for its answer.
+    pub(crate) fn longest(&self) -> Duration {
+        self.options.acquire_timeout + self.options.statement_timeout
+    }
+
+    /// Begins a transaction with the store's settings. On a connection that turns out to be dead nothing was done yet:
+    /// another one is taken.
     pub(crate) async fn begin(
         &self,
         tenant: TenantId,
         purpose: Purpose,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.counter.add();
-        self.pool.begin_with(opening(&self.options, tenant.0, purpose)).await
+        let begin = || begin(&self.pool, &self.counter, &self.options, tenant.0, purpose);
+        match begin().await {
+            Err(error) if is_lost(&error) => {
+                self.health.lost();
+                begin().await
+            }
+            other => other,
+        }
     }
 
     /// What became of a change set that was not applied now.
@@ -60,13 +71,7 @@ impl Inner {
 
     /// One attempt to apply a change set.
     pub(crate) async fn try_commit(&self, change: &ChangeSet) -> Result<(), Stop> {
-        let mut connection = self.pool.acquire().await?;
-        let done = timeout(self.patience(), self.commit_on(&mut connection, change)).await;
-        done.unwrap_or_else(|_| Err(give_up(&mut connection, "commit")))
-    }
-
-    async fn commit_on(&self, connection: &mut PgConnection, change: &ChangeSet) -> Result<(), Stop> {
-        let mut transaction = self.begin_on(connection, change.tenant, commit::purpose(change)).await?;
+        let mut transaction = self.begin(change.tenant, commit::purpose(change)).await?;
         let mut session = Session::new(&mut transaction, &self.counter, &self.names);
         match commit::apply(&mut session, change, self.channel.as_deref()).await {
             Ok(()) => {
@@ -88,27 +93,18 @@ impl Inner {
         for read in reads {
             statements.push(self.statement(tenant, read)?);
         }
-        let mut connection = self.pool.acquire().await?;
-        let done = timeout(self.patience(), self.read_on(&mut connection, tenant, statements)).await;
-        done.unwrap_or_else(|_| Err(give_up(&mut connection, "read")))
-    }
-
-    async fn read_on(
-        &self,
-        connection: &mut PgConnection,
-        tenant: TenantId,
-        statements: Vec<Sql>,
-    ) -> Result<Vec<Vec<PgRow>>, Stop> {
-        let mut answers = Vec::with_capacity(statements.len());
-        if statements.len() == 1 && self.limited && !self.options.row_level_security {
-            let mut session = Session::new(connection, &self.counter, &self.names);
+        if reads.len() == 1 && self.limited && !self.options.row_level_security {
+            let mut connection = self.pool.acquire().await?;
+            let mut session = Session::new(&mut connection, &self.counter, &self.names);
+            let mut answers = Vec::with_capacity(1);
             for sql in statements {
                 answers.push(session.rows(sql).await?);
             }
             return Ok(answers);
         }
-        let mut transaction = self.begin_on(connection, tenant, Purpose::Read).await?;
+        let mut transaction = self.begin(tenant, Purpose::Read).await?;
         let mut session = Session::new(&mut transaction, &self.counter, &self.names);
+        let mut answers = Vec::with_capacity(reads.len());
         for sql in statements {
             answers.push(session.rows(sql).await?);
         }
@@ -118,70 +114,12 @@ impl Inner {
     }
 
     /// One attempt to seal.
-    pub(crate) async fn try_seal(&self, tenant: TenantId, limit: usize) -> Result<usize, Stop> {
-        let mut connection = self.pool.acquire().await?;
-        let done = timeout(self.patience(), self.seal_on(&mut connection, tenant, limit)).await;
-        done.unwrap_or_else(|_| Err(give_up(&mut connection, "seal_log")))
-    }
-
-    async fn seal_on(
-        &self,
-        connection: &mut PgConnection,
-        tenant: TenantId,
-        limit: usize,
-    ) -> Result<usize, Stop> {
-        let mut transaction = self.begin_on(connection, tenant, Purpose::Write).await?;
+    pub(crate) async fn try_seal(&self, tenant: TenantId, limit: usize) -> Result<usize, sqlx::Error> {
+        let mut transaction = self.begin(tenant, Purpose::Write).await?;
         let mut session = Session::new(&mut transaction, &self.counter, &self.names);
         let sealed = log::seal_rows(&mut session, tenant.0, limit).await?;
         self.counter.add();
         transaction.commit().await?;
         Ok(sealed)
     }
-
-    /// One writing statement in a transaction of its own.
-    pub(crate) async fn write(
-        &self,
-        what: &'static str,
-        tenant: TenantId,
-        sql: Sql,
-    ) -> Result<Vec<PgRow>, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(|error| store_error(what, &error))?;
-        let done = timeout(self.patience(), self.write_on(&mut connection, tenant, sql)).await;
-        done.unwrap_or_else(|_| Err(give_up(&mut connection, what))).map_err(|stop| stopped(what, stop))
-    }
-
-    async fn write_on(
-        &self,
-        connection: &mut PgConnection,
-        tenant: TenantId,
-        sql: Sql,
-    ) -> Result<Vec<PgRow>, Stop> {
-        let mut transaction = self.begin_on(connection, tenant, Purpose::Write).await?;
-        let rows = Session::new(&mut transaction, &self.counter, &self.names).rows(sql).await?;
-        self.counter.add();
-        transaction.commit().await?;
-        Ok(rows)
-    }
-
-    async fn begin_on<'c>(
-        &self,
-        connection: &'c mut PgConnection,
-        tenant: TenantId,
-        purpose: Purpose,
-    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
-        self.counter.add();
-        connection.begin_with(opening(&self.options, tenant.0, purpose)).await
-    }
-
-    /// How long one attempt may take before the server counts as gone. It ends each statement itself when it is
-    /// there, so only a connection that has gone silent takes as long.
-    fn patience(&self) -> Duration {
-        self.options.statement_timeout.saturating_mul(2)
-    }
-}
-
-/// What comes of an attempt that was not answered. Its connection is not used again.
-fn give_up(connection: &mut PoolConnection<Postgres>, what: &str) -> Stop {
-    connection.close_on_drop();
-    Stop::Refused(CommitError::Store(StoreError::Timeout { what: what.to_owned() }))
 }

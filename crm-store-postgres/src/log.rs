@@ -7,6 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::error::store_error;
 use crate::filter::Scope;
 use crate::names::Names;
 use crate::session::Session;
@@ -171,4 +172,9 @@ pub(crate) async fn seal_rows(
     );
     session.rows(args.into_sql(text)).await?;
     Ok(rows.len())
+}
+
+/// The error of sealing.
+pub(crate) fn seal_error(error: &sqlx::Error) -> StoreError {
+    store_error("seal_log", error)
 }

@@ -45,10 +45,11 @@ async fn next(
     query: &Query,
     mut state: State,
 ) -> Option<(Result<Record, StoreError>, State)> {
+    let limit = inner.longest();
     loop {
         let step = match state {
             State::End => return None,
-            State::Start => open(inner, tenant, query).await,
+            State::Start => inner.health.within(limit, "scan", open(inner, tenant, query)).await,
             State::Open { transaction, mut chunk, more } => {
                 if let Some(record) = chunk.pop_front() {
                     return Some((Ok(record), State::Open { transaction, chunk, more }));
@@ -58,7 +59,7 @@ async fn next(
                     let _ = transaction.rollback().await;
                     return None;
                 }
-                fetch(inner, query, transaction).await
+                inner.health.within(limit, "scan", fetch(inner, query, transaction)).await
             }
         };
         match step {

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgConnection, PgPool, PgRow, Postgres};
+use sqlx::{AssertSqlSafe, Transaction};
 use uuid::Uuid;
 
 use crate::names::Names;
@@ -50,13 +50,21 @@ pub(crate) fn settings(options: &PostgresOptions, tenant: Uuid, purpose: Purpose
     )
 }
 
-/// What begins a transaction and makes its settings, in one round trip.
-pub(crate) fn opening(options: &PostgresOptions, tenant: Uuid, purpose: Purpose) -> AssertSqlSafe<String> {
+/// Begins a transaction and makes its settings, in one round trip.
+pub(crate) async fn begin(
+    pool: &PgPool,
+    counter: &Counter,
+    options: &PostgresOptions,
+    tenant: Uuid,
+    purpose: Purpose,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let mode = match purpose {
-        Purpose::Read => "repeatable read, read only",
-        Purpose::Write | Purpose::Erase => "read committed, read write",
+        Purpose::Read => "REPEATABLE READ, READ ONLY",
+        Purpose::Write | Purpose::Erase => "READ COMMITTED, READ WRITE",
     };
-    AssertSqlSafe(format!("BEGIN ISOLATION LEVEL {mode}; {}", settings(options, tenant, purpose)))
+    counter.add();
+    let text = format!("BEGIN ISOLATION LEVEL {mode}; {}", settings(options, tenant, purpose));
+    pool.begin_with(AssertSqlSafe(text)).await
 }
 
 /// A connection on which statements are counted.

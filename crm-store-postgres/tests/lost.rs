@@ -59,8 +59,9 @@ async fn a_server_that_falls_silent_is_not_waited_for_for_ever() {
     let (proxy, through) = Proxy::before_url(&url()).unwrap();
     let options = PostgresOptions {
         schema: s.schema.clone(),
-        statement_timeout: std::time::Duration::from_millis(200),
-        max_connections: 2,
+        statement_timeout: std::time::Duration::from_millis(300),
+        acquire_timeout: std::time::Duration::from_millis(700),
+        max_connections: 10,
         ..PostgresOptions::default()
     };
     let store = PostgresStore::connect(&through, catalog(), options).await.unwrap();

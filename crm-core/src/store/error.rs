@@ -80,7 +80,8 @@ pub enum CommitError {
         /// The rule's name.
         rule: &'static str,
     },
-    /// A link leads to a record that this tenant does not have.
+    /// A [`Link`](crate::catalog::Kind::Link) leads to a record that this tenant does not have. Links to any entity
+    /// ([`AnyLink`](crate::catalog::Kind::AnyLink)) are the core's to check.
     #[error("{entity}.{field} leads to nothing")]
     Dangling {
         /// The entity that holds the link.
@@ -88,7 +89,7 @@ pub enum CommitError {
         /// The link.
         field: &'static str,
     },
-    /// A [`NoneRefer`](crate::store::NoneRefer) condition does not hold.
+    /// A [`NoneRefer`](crate::store::NoneRefer) condition does not hold, or a purged record is still linked to.
     #[error("{entity}.{field} still refers to {id}")]
     InUse {
         /// The entity that refers.

@@ -123,12 +123,11 @@ fn literal(dice: &mut Dice, kind: Type, now: Instant) -> Json {
         Type::Text | Type::Folded => json!(dice.pick(NAMES)),
         Type::Enum => json!(dice.pick(&["web", "referral", "sales"])),
         Type::Ranked => json!(dice.pick(&["negative", "neutral", "positive"])),
-        Type::Instant if dice.one_in(2) => json!(dice.pick(MOMENTS)),
+        Type::Instant | Type::Day if dice.one_in(2) => json!(dice.pick(MOMENTS)),
         Type::Instant => {
             let steps = [0, 1, 2, 1_000, 86_400_000, 90 * 86_400_000, -1];
             json!(format_instant(now - Duration::milliseconds(*dice.pick(&steps))))
         }
-        Type::Day if dice.one_in(2) => json!(dice.pick(MOMENTS)),
         Type::Day => {
             json!(dice.pick(&["2024-02-28", "2024-02-29", "2024-03-01", "2024-03-30", "2023-02-28"]))
         }
