@@ -107,7 +107,8 @@ CREATE TABLE crm_timeline (
     title text COLLATE "C" NOT NULL,
     text text COLLATE "C",
     icon text COLLATE "C" NOT NULL,
-    CONSTRAINT crm_timeline_pkey PRIMARY KEY (tenant, anchor_id, kind, entry_id)
+    -- In this order it also finds the rows of an entry, which a search by token needs.
+    CONSTRAINT crm_timeline_pkey PRIMARY KEY (tenant, kind, entry_id, anchor_id)
 );
 CREATE INDEX crm_timeline_anchor ON crm_timeline (tenant, anchor_id, at, kind, entry_id);
 -- The anchor stands at the end because it is the last part of the total order.

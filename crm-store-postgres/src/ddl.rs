@@ -33,7 +33,7 @@ fn table(def: &EntityDef) -> String {
     }
     lines.push(format!("CONSTRAINT {} PRIMARY KEY (tenant, id)", quote(&primary_key(def))));
     lines.extend(
-        checks(def).into_iter().map(|(name, rule)| format!("CONSTRAINT {} CHECK ({rule})", quote(&name))),
+        checks(def).iter().map(|check| format!("CONSTRAINT {} CHECK ({})", quote(&check.name), check.rule)),
     );
     let table = quote(def.table);
     let mut text = format!("CREATE TABLE {table} (\n    {}\n);\n", lines.join(",\n    "));
@@ -73,22 +73,31 @@ fn columns(field: &FieldDef) -> Vec<String> {
     columns
 }
 
-/// The checks of an entity by name.
-pub(crate) fn checks(def: &EntityDef) -> Vec<(String, String)> {
+/// A check of a table.
+pub(crate) struct TableCheck {
+    /// Its name.
+    pub(crate) name: String,
+    /// The condition.
+    rule: String,
+    /// What the server's own wording of it contains, whichever way it puts it.
+    pub(crate) mentions: Vec<String>,
+}
+
+/// The checks of an entity.
+pub(crate) fn checks(def: &EntityDef) -> Vec<TableCheck> {
     let mut checks = Vec::new();
     for field in &def.fields {
         let column = quote(field.name);
         match &field.kind {
             Kind::Enum { codes, .. } => {
-                let codes: Vec<String> = codes.iter().map(|code| literal(code)).collect();
-                let rule = format!("{column} IN ({})", codes.join(", "));
-                checks.push((field_check(def, field.name, "codes"), rule));
+                let mentions: Vec<String> = codes.iter().map(|code| literal(code)).collect();
+                let rule = format!("{column} IN ({})", mentions.join(", "));
+                checks.push(TableCheck { name: field_check(def, field.name, "codes"), rule, mentions });
             }
             Kind::Text { max, .. } => {
-                checks.push((
-                    field_check(def, field.name, "length"),
-                    format!("char_length({column}) <= {max}"),
-                ));
+                let rule = format!("char_length({column}) <= {max}");
+                let mentions = vec![format!("<= {max})")];
+                checks.push(TableCheck { name: field_check(def, field.name, "length"), rule, mentions });
             }
             _ => {}
         }
@@ -99,7 +108,7 @@ pub(crate) fn checks(def: &EntityDef) -> Vec<(String, String)> {
             Check::Ordered(a, b) => format!("{} <= {}", quote(a), quote(b)),
             Check::Together(a, b) => format!("({} IS NULL) = ({} IS NULL)", quote(a), quote(b)),
         };
-        checks.push((rule_check(def, check), rule));
+        checks.push(TableCheck { name: rule_check(def, check), rule, mentions: Vec::new() });
     }
     checks
 }

@@ -112,8 +112,6 @@ pub(crate) fn commit_error(names: &Names, change: &ChangeSet, error: &sqlx::Erro
                 return Some(broken_link(change, def, field));
             }
             ("40001" | "40P01" | "55P03", _) => return Some(CommitError::Contended),
-            // Two change sets claim or upsert the same row of the store's own at once.
-            ("23505", None) => return Some(CommitError::Contended),
             _ => {}
         }
     }

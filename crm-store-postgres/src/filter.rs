@@ -5,6 +5,7 @@
 //! `AND` and `OR`; under `NOT` it would, so that is `IS NOT TRUE`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crm_core::catalog::{EntityDef, FieldType};
 use crm_core::criteria::{Filter, Leaf, Path, Test};
@@ -54,11 +55,12 @@ impl<'a> Scope<'a> {
             }
             let target = path.links.get(step + 1).map_or(path.def, |(next, _)| *next);
             let next = format!("j{}", self.joined.len() + 1);
-            self.joins.push_str(&format!(
+            let _ = write!(
+                self.joins,
                 " LEFT JOIN {} AS {next} ON {next}.tenant = $1 AND {next}.id = {alias}.{}",
                 self.names.of(target),
                 quote(def.fields[*place].name),
-            ));
+            );
             self.joined.insert(prefix.clone(), next.clone());
             alias = next;
         }

@@ -62,10 +62,12 @@
 
 mod column;
 mod commit;
+mod connect;
 mod custom;
 mod ddl;
 mod error;
 mod filter;
+mod inner;
 mod log;
 mod migrate;
 mod names;

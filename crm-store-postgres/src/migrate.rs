@@ -1,5 +1,7 @@
 //! Bringing a schema up to date.
 
+use std::fmt::Write as _;
+
 use crm_core::catalog::Catalog;
 use crm_core::store::StoreError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -83,9 +85,10 @@ async fn run(
     migrations.extend(options.migrations);
     let mut versions: Vec<i64> = migrations.iter().map(|migration| migration.version).collect();
     versions.sort_unstable();
-    if let Some(twice) = versions.windows(2).find(|pair| pair[0] == pair[1]) {
+    let twice = versions.iter().zip(versions.iter().skip(1)).find(|(a, b)| a == b);
+    if let Some((version, _)) = twice {
         return Err(StoreError::NotReady {
-            why: format!("two migrations have version {}; give each its own", twice[0]),
+            why: format!("two migrations have version {version}; give each its own"),
         });
     }
     let mut migrator = Migrator::with_migrations(migrations);
@@ -148,7 +151,7 @@ async fn grant(
             "crm_keys" => "SELECT, INSERT, UPDATE (at), DELETE",
             _ => "SELECT, INSERT, UPDATE, DELETE",
         };
-        text.push_str(&format!(" GRANT {privileges} ON {schema}.{} TO {role};", quote(table)));
+        let _ = write!(text, " GRANT {privileges} ON {schema}.{} TO {role};", quote(table));
     }
     plain(connection, text).await
 }

@@ -1,5 +1,7 @@
 //! Finds, groups and hierarchies as statements.
 
+use std::fmt::Write as _;
+
 use crm_core::catalog::{EntityDef, FieldType};
 use crm_core::criteria::Path;
 use crm_core::store::{Direction, Group, GroupQuery, MAX_LIMIT, Measure, Query, StoreError};
@@ -67,15 +69,14 @@ fn tokens(scope: &mut Scope<'_>, names: &Names, query: &Query) -> String {
             .map_or_else(String::new, |until| format!(" AND k.token < {}", scope.args.bind(until)));
         conditions.push(format!("k.token >= {}{until}", scope.args.bind(prefix.clone())));
     }
-    conditions
-        .iter()
-        .map(|condition| {
-            format!(
-                " AND {BASE}.id IN (SELECT k.id FROM {table} AS k WHERE k.tenant = $1 AND k.entity = {entity} AND \
-                 {condition})"
-            )
-        })
-        .collect()
+    let mut text = String::new();
+    for condition in conditions {
+        let _ = write!(
+            text,
+            " AND {BASE}.id IN (SELECT k.id FROM {table} AS k WHERE k.tenant = $1 AND k.entity = {entity} AND {condition})"
+        );
+    }
+    text
 }
 
 fn order(scope: &mut Scope<'_>, query: &Query) -> String {

@@ -8,10 +8,10 @@ use sqlx::postgres::PgRow;
 use crate::column::read_record;
 use crate::error::is_lost;
 use crate::filter::Scope;
+use crate::inner::Inner;
 use crate::log;
 use crate::query;
 use crate::sql::Sql;
-use crate::store::Inner;
 use crate::timeline;
 
 impl Inner {
@@ -37,7 +37,7 @@ impl Inner {
             Read::Group(query) => query::group(names, tenant, query),
             Read::Ancestors { def, id, limit } => query::ancestors(names, tenant, def, *id, *limit),
             Read::Subtree { def, id, limit } => query::subtree(names, tenant, def, *id, *limit),
-            Read::Timeline(query) => timeline::page(names, &self.roots, tenant, query),
+            Read::Timeline(query) => timeline::page(names, &self.shape, tenant, query),
             Read::History { def, id, before_version, limit } => {
                 log::history(names, tenant, def.name, *id, *before_version, *limit)
             }

@@ -11,10 +11,10 @@ use sqlx::{Postgres, Transaction};
 
 use crate::column::read_record;
 use crate::error::store_error;
+use crate::inner::Inner;
 use crate::query;
 use crate::session::{Purpose, Session, begin};
 use crate::sql::Args;
-use crate::store::Inner;
 
 /// How many records one round trip brings.
 const CHUNK: usize = 1_000;

@@ -1,32 +1,28 @@
 //! The store.
 
 use std::hash::{BuildHasher, Hasher};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use crm_core::TenantId;
-use crm_core::catalog::{Catalog, EntityDef};
+use crm_core::catalog::Catalog;
 use crm_core::record::Record;
 use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
 use crm_core::value::Instant;
 use futures_util::stream::BoxStream;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Postgres, Transaction};
+use sqlx::postgres::PgPool;
+use sqlx::{Connection, Postgres, Transaction};
 
 use crate::commit;
-use crate::error::{Stop, commit_error, is_lost, store_error};
+use crate::error::{Stop, is_lost, store_error};
+use crate::inner::Inner;
 use crate::log;
-use crate::names::Names;
-use crate::options::{PostgresOptions, check_schema};
 use crate::read;
 use crate::scan;
-use crate::session::{Counter, Purpose, Session, Watch, begin, settings};
+use crate::session::{Purpose, Session, Watch, settings};
 use crate::sql::Args;
-use crate::timeline;
 use crate::verify;
-use crate::wake::{Wakes, channel};
 
 /// How often a commit whose outcome is unknown is handed in again.
 const LOST_ATTEMPTS: u32 = 4;
@@ -36,96 +32,10 @@ const SEAL_ATTEMPTS: u32 = 6;
 /// Keeps records in PostgreSQL. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) pool: PgPool,
-    pub(crate) catalog: Catalog,
-    pub(crate) options: PostgresOptions,
-    pub(crate) names: Names,
-    pub(crate) roots: Vec<&'static EntityDef>,
-    pub(crate) counter: Counter,
-    channel: Option<String>,
-    wakes: Wakes,
-    /// Whether connections carry the limits already, so that a single read needs no transaction.
-    limited: bool,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl PostgresStore {
-    /// Connects, and checks that the schema is what the catalog needs (see [`migrate`](crate::migrate)).
-    ///
-    /// # Errors
-    /// [`StoreError::NotReady`] names what is missing; [`StoreError::Unavailable`] when the server does not answer.
-    pub async fn connect(url: &str, catalog: Catalog, options: PostgresOptions) -> Result<Self, StoreError> {
-        check_schema(&options.schema)?;
-        let failed = |error: sqlx::Error| store_error("connect", &error);
-        let ms = |time: Duration| time.as_millis().min(i32::MAX as u128).to_string();
-        let connect = PgConnectOptions::from_str(url)
-            .map_err(failed)?
-            .application_name("crm")
-            .statement_cache_capacity(512)
-            .options([
-                ("statement_timeout", ms(options.statement_timeout)),
-                ("lock_timeout", ms(options.lock_timeout)),
-            ])
-            .disable_statement_logging();
-        let pool = PgPoolOptions::new()
-            .max_connections(options.max_connections)
-            .acquire_timeout(options.acquire_timeout)
-            .test_before_acquire(false)
-            // A connection that was just used is worth no round trip; one that has been idle may be gone.
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > Duration::from_secs(30) {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_with(connect)
-            .await
-            .map_err(failed)?;
-        Self::build(pool, catalog, options, true).await
-    }
-
-    /// Uses the embedder's own pool, and checks the schema as [`connect`](Self::connect) does.
-    ///
-    /// Every table is named with its schema, so the pool's search path does not matter. Limits of time are set in
-    /// each transaction; every read is one, which costs two round trips more than on the store's own pool.
-    pub async fn with_pool(
-        pool: PgPool,
-        catalog: Catalog,
-        options: PostgresOptions,
-    ) -> Result<Self, StoreError> {
-        check_schema(&options.schema)?;
-        Self::build(pool, catalog, options, false).await
-    }
-
-    async fn build(
-        pool: PgPool,
-        catalog: Catalog,
-        options: PostgresOptions,
-        limited: bool,
-    ) -> Result<Self, StoreError> {
-        let store = Self {
-            inner: Arc::new(Inner {
-                names: Names::new(&options.schema, &catalog),
-                roots: timeline::roots(&catalog),
-                channel: options.notify.then(|| channel(&options.schema)),
-                counter: Counter::default(),
-                wakes: Wakes::default(),
-                pool,
-                catalog,
-                options,
-                limited,
-            }),
-        };
-        store.verify_schema().await?;
-        Ok(store)
-    }
-
     /// Checks that the server's version and encoding, and every table, column, index and constraint are what the
     /// catalog needs; with row level security, that it binds this role.
     ///
@@ -207,91 +117,6 @@ impl PostgresStore {
     /// The pool, for an embedder who keeps tables of their own in the same database.
     pub fn pool(&self) -> &PgPool {
         &self.inner.pool
-    }
-}
-
-impl Inner {
-    /// Refuses an entity that is not in the catalog.
-    pub(crate) fn known(&self, def: &EntityDef) -> Result<(), StoreError> {
-        if self.catalog.get(def.name).is_some() {
-            return Ok(());
-        }
-        Err(StoreError::Refused { why: format!("{} is not in the store's catalog; register it", def.name) })
-    }
-
-    async fn begin(
-        &self,
-        tenant: TenantId,
-        purpose: Purpose,
-    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        begin(&self.pool, &self.counter, &self.options, tenant.0, purpose).await
-    }
-
-    /// What became of a change set that was not applied now.
-    fn ended(&self, change: &ChangeSet, stop: Stop) -> Result<(), CommitError> {
-        match stop {
-            Stop::Applied => Ok(()),
-            Stop::Refused(error) => Err(error),
-            Stop::Driver(error) => match commit_error(&self.names, change, &error) {
-                None => Ok(()),
-                Some(error) => Err(error),
-            },
-        }
-    }
-
-    async fn try_commit(&self, change: &ChangeSet) -> Result<(), Stop> {
-        let mut transaction = self.begin(change.tenant, commit::purpose(change)).await?;
-        let mut session = Session::new(&mut transaction, &self.counter, &self.names);
-        match commit::apply(&mut session, change, self.channel.as_deref()).await {
-            Ok(()) => {
-                self.counter.add();
-                Ok(transaction.commit().await?)
-            }
-            Err(stop) => {
-                // Gives the locks back before the caller decides again; on a lost connection they are gone anyway.
-                self.counter.add();
-                let _ = transaction.rollback().await;
-                Err(stop)
-            }
-        }
-    }
-
-    async fn try_read(
-        &self,
-        tenant: TenantId,
-        reads: &[Read],
-    ) -> Result<Vec<Vec<sqlx::postgres::PgRow>>, Stop> {
-        let mut statements = Vec::with_capacity(reads.len());
-        for read in reads {
-            statements.push(self.statement(tenant, read)?);
-        }
-        if reads.len() == 1 && self.limited && !self.options.row_level_security {
-            let mut connection = self.pool.acquire().await?;
-            let mut session = Session::new(&mut connection, &self.counter, &self.names);
-            let mut answers = Vec::with_capacity(1);
-            for sql in statements {
-                answers.push(session.rows(sql).await?);
-            }
-            return Ok(answers);
-        }
-        let mut transaction = self.begin(tenant, Purpose::Read).await?;
-        let mut session = Session::new(&mut transaction, &self.counter, &self.names);
-        let mut answers = Vec::with_capacity(reads.len());
-        for sql in statements {
-            answers.push(session.rows(sql).await?);
-        }
-        self.counter.add();
-        transaction.rollback().await?;
-        Ok(answers)
-    }
-
-    async fn try_seal(&self, tenant: TenantId, limit: usize) -> Result<usize, sqlx::Error> {
-        let mut transaction = self.begin(tenant, Purpose::Write).await?;
-        let mut session = Session::new(&mut transaction, &self.counter, &self.names);
-        let sealed = log::seal_rows(&mut session, tenant.0, limit).await?;
-        self.counter.add();
-        transaction.commit().await?;
-        Ok(sealed)
     }
 }
 
@@ -386,7 +211,12 @@ impl Store for PostgresStore {
     }
 
     #[tracing::instrument(skip_all, fields(%tenant, limit))]
-    async fn expire_keys(&self, tenant: TenantId, before: Instant, limit: usize) -> Result<usize, StoreError> {
+    async fn expire_keys(
+        &self,
+        tenant: TenantId,
+        before: Instant,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
         let inner = &*self.inner;
         let _watch = Watch::new("expire_keys", inner.options.slow_call);
         let failed = |error: sqlx::Error| store_error("expire_keys", &error);

@@ -2,6 +2,8 @@
 //!
 //! A page costs the same at any depth: where to go on is a comparison of rows in the order of an index.
 
+use std::fmt::Write as _;
+
 use crm_core::catalog::{Catalog, EntityDef};
 use crm_core::store::{Direction, StoreError, TimelineAnchor, TimelineQuery, TimelineRow};
 use crm_core::timeline::{Audience, Display, Visibility};
@@ -40,26 +42,37 @@ pub(crate) const COLUMNS: [&str; 22] = [
     "icon",
 ];
 
-/// The entities that roots of timeline rows are records of: the end of every root path.
-pub(crate) fn roots(catalog: &Catalog) -> Vec<&'static EntityDef> {
-    let mut roots: Vec<&'static EntityDef> = Vec::new();
-    let ends = catalog.entities().filter_map(|def| {
-        let path = catalog.root_path(def)?;
-        let (holder, place) = path.last()?;
-        catalog.target(&holder.fields[*place].kind)
-    });
-    for def in ends.chain(catalog.get("customer")) {
-        if !roots.contains(&def) {
-            roots.push(def);
+/// What statements need to know of a catalog, computed once.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// The entities that roots of timeline rows are records of: the end of every root path.
+    roots: Vec<&'static EntityDef>,
+    /// What an entry can be a record of.
+    kinds: Vec<&'static str>,
+}
+
+impl Shape {
+    /// The shape of a catalog.
+    pub(crate) fn of(catalog: &Catalog) -> Self {
+        let mut roots: Vec<&'static EntityDef> = Vec::new();
+        let ends = catalog.entities().filter_map(|def| {
+            let path = catalog.root_path(def)?;
+            let (holder, place) = path.last()?;
+            catalog.target(&holder.fields[*place].kind)
+        });
+        for def in ends.chain(catalog.get("customer")) {
+            if !roots.contains(&def) {
+                roots.push(def);
+            }
         }
+        Self { roots, kinds: catalog.entities().map(|def| def.name).collect() }
     }
-    roots
 }
 
 /// A page.
 pub(crate) fn page(
     names: &Names,
-    roots: &[&'static EntityDef],
+    shape: &Shape,
     tenant: Uuid,
     query: &TimelineQuery,
 ) -> Result<Sql, StoreError> {
@@ -78,7 +91,7 @@ pub(crate) fn page(
     };
     let mut conditions = vec!["e.tenant = $1".to_owned(), anchor];
     seen(&mut scope, query, &mut conditions);
-    filtered(&mut scope, names, query, &mut conditions);
+    filtered(&mut scope, names, shape, query, &mut conditions);
     let (way, sign) = match query.direction {
         Direction::Ascending => ("ASC", ">"),
         Direction::Descending => ("DESC", "<"),
@@ -93,12 +106,13 @@ pub(crate) fn page(
         ));
     }
     let mut joins = String::new();
-    for (place, root) in roots.iter().enumerate() {
+    for (place, root) in shape.roots.iter().enumerate() {
         let alias = format!("r{place}");
-        joins.push_str(&format!(
+        let _ = write!(
+            joins,
             " LEFT JOIN {} AS {alias} ON {alias}.tenant = $1 AND {alias}.id = e.root",
             names.of(root)
-        ));
+        );
         conditions.push(format!("{alias}.deleted_at IS NULL"));
     }
     let order = format!("e.at {way}, e.kind {way}, e.entry_id {way}, e.anchor_id {way}");
@@ -145,7 +159,13 @@ fn seen(scope: &mut Scope<'_>, query: &TimelineQuery, conditions: &mut Vec<Strin
 }
 
 /// What [`TimelineFilter::passes`](crm_core::store::TimelineFilter::passes) says, and the tokens.
-fn filtered(scope: &mut Scope<'_>, names: &Names, query: &TimelineQuery, conditions: &mut Vec<String>) {
+fn filtered(
+    scope: &mut Scope<'_>,
+    names: &Names,
+    shape: &Shape,
+    query: &TimelineQuery,
+    conditions: &mut Vec<String>,
+) {
     let filter = &query.filter;
     for (column, list) in [
         ("kind", &filter.kinds),
@@ -178,9 +198,15 @@ fn filtered(scope: &mut Scope<'_>, names: &Names, query: &TimelineQuery, conditi
         None => {}
     }
     for token in &filter.tokens {
+        // The kinds are named so that the index of tokens, which begins with them, can be entered from either side.
+        let kinds = if filter.kinds.is_empty() {
+            scope.args.bind(shape.kinds.clone())
+        } else {
+            scope.args.bind(filter.kinds.clone())
+        };
         conditions.push(format!(
-            "EXISTS (SELECT FROM {} AS k WHERE k.tenant = $1 AND k.entity = e.kind AND k.token = {} AND k.id = \
-             e.entry_id)",
+            "EXISTS (SELECT FROM {} AS k WHERE k.tenant = $1 AND k.entity = ANY({kinds}) AND k.entity = e.kind \
+             AND k.token = {} AND k.id = e.entry_id)",
             names.table("crm_tokens"),
             scope.args.bind(token.clone())
         ));

@@ -1,6 +1,6 @@
 //! SQL gives the answers that the core gives: filters, sorts, groups, hierarchies and pages of the timeline are
 //! compared with the core's own evaluation over the same records.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 
@@ -83,7 +83,9 @@ fn customers(dice: &mut Dice, count: usize, users: &[Uuid]) -> Vec<Record> {
             }
             let ids: Vec<Uuid> =
                 if field.name == "parent_id" { all.iter().map(Record::id).collect() } else { users.to_vec() };
-            if (field.required || dice.below(4) > 0) && (field.field_type() != FieldType::Id || !ids.is_empty()) {
+            if (field.required || dice.below(4) > 0)
+                && (field.field_type() != FieldType::Id || !ids.is_empty())
+            {
                 c.values[place] = some_value(dice, &field.kind, &ids);
             }
         }
@@ -214,7 +216,13 @@ async fn filters_keep_the_records_that_the_core_keeps() {
 async fn hostile_custom_fields_are_false_and_never_an_error() {
     let s = Scratch::new().await;
     s.insert(vec![customer("x")]).await;
-    for json in ["{\"k\": 1}", "{\"k\": {\"decimal\": \"abc\"}}", "{\"k\": {\"decimal\": 7}}", "{\"k\": [1, {}]}", "{\"k\": null}"] {
+    for json in [
+        "{\"k\": 1}",
+        "{\"k\": {\"decimal\": \"abc\"}}",
+        "{\"k\": {\"decimal\": 7}}",
+        "{\"k\": [1, {}]}",
+        "{\"k\": null}",
+    ] {
         s.execute(&format!("UPDATE $S.customers SET custom = '{json}'")).await.unwrap();
         let path = Path {
             links: Vec::new(),
@@ -509,7 +517,11 @@ async fn pages_of_the_timeline_are_the_core_s_filter_in_total_order() {
             sentiments: some(&mut dice, &["positive"]),
             actors: if dice.below(5) > 0 { Vec::new() } else { users[..2].to_vec() },
             teams: if dice.below(5) > 0 { Vec::new() } else { teams[..1].to_vec() },
-            visibilities: if dice.below(5) > 0 { Vec::new() } else { vec![Visibility::Team, Visibility::All] },
+            visibilities: if dice.below(5) > 0 {
+                Vec::new()
+            } else {
+                vec![Visibility::Team, Visibility::All]
+            },
             from: dice.of(&[None, None, Some(at(3))]),
             until: dice.of(&[None, None, Some(at(15))]),
             pinned: dice.of(&[None, None, Some(true), Some(false)]),

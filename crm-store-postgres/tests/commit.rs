@@ -1,5 +1,5 @@
 //! What a commit does, how it is refused, and how many round trips it takes.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 
@@ -9,15 +9,16 @@ use common::*;
 use crm_core::criteria::Filter;
 use crm_core::record::Record;
 use crm_core::store::{
-    Answer, ChangeSet, CommitError, Guard, KeyClaim, KeyRecord, NoneRefer, Query, Read, Store, StoreError, Write,
-    WriteError,
+    Answer, ChangeSet, CommitError, Guard, KeyClaim, KeyRecord, NoneRefer, Query, Read, Store, StoreError,
+    Write, WriteError,
 };
 use crm_core::value::Value;
 use crm_store_postgres::PostgresOptions;
 use uuid::Uuid;
 
 async fn get(s: &Scratch, record: &Record) -> Option<Record> {
-    let answers = s.store.read(s.tenant, &[Read::Get { def: record.def, ids: vec![record.id()] }]).await.unwrap();
+    let answers =
+        s.store.read(s.tenant, &[Read::Get { def: record.def, ids: vec![record.id()] }]).await.unwrap();
     match answers.into_iter().next() {
         Some(Answer::Records(mut records)) => records.pop(),
         other => panic!("{other:?}"),
@@ -37,7 +38,10 @@ fn full_customer(owner: &Record) -> Record {
     full.set("birthday", Value::Date("0001-01-01".parse().unwrap()));
     full.set("seen_at", Value::Instant("9999-12-31T23:59:59.999Z".parse().unwrap()));
     full.set("owner_id", Value::Id(owner.id()));
-    full.set("tags", Value::List(vec![String::new(), "\"q\\\"".to_owned(), "NULL".to_owned(), "{a,b}".to_owned()]));
+    full.set(
+        "tags",
+        Value::List(vec![String::new(), "\"q\\\"".to_owned(), "NULL".to_owned(), "{a,b}".to_owned()]),
+    );
     full.set(
         "custom",
         Value::Custom(BTreeMap::from([
@@ -222,7 +226,10 @@ async fn links_lead_somewhere_and_nothing_that_is_referred_to_goes() {
     let dangling = CommitError::Dangling { entity: "note", field: "customer_id" };
     assert_eq!(s.store.commit(&s.change(vec![Write::Insert(orphan)])).await, Err(dangling.clone()));
     let elsewhere = customer("of another tenant");
-    s.store.commit(&change(crm_core::TenantId(new_id()), vec![Write::Insert(elsewhere.clone())])).await.unwrap();
+    s.store
+        .commit(&change(crm_core::TenantId(new_id()), vec![Write::Insert(elsewhere.clone())]))
+        .await
+        .unwrap();
     let crossing = s.change(vec![Write::Insert(note(&elsewhere, "n", at(0)))]);
     assert_eq!(s.store.commit(&crossing).await, Err(dangling));
     let n = note(&c, "n", at(0));
@@ -276,7 +283,11 @@ async fn a_change_set_can_join_the_embedders_own_transaction() {
     let insert = format!("INSERT INTO {}.mine VALUES ($1)", s.schema);
     for (keep, rows) in [(false, 0), (true, 1)] {
         let mut transaction = s.store.pool().begin().await.unwrap();
-        sqlx::query(sqlx::AssertSqlSafe(insert.clone())).bind(Uuid::nil()).execute(&mut *transaction).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(insert.clone()))
+            .bind(Uuid::nil())
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
         let set = s.change(vec![Write::Insert(c.clone())]);
         s.store.commit_in(&mut transaction, &set).await.unwrap();
         // A refusal undoes the change set and leaves the transaction usable; a repeat is a success.

@@ -1,5 +1,5 @@
 //! Many at once: writers, sealers, listeners.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 
@@ -15,7 +15,11 @@ use crm_store_postgres::PostgresOptions;
 use futures_util::StreamExt;
 use uuid::Uuid;
 
-async fn load(s: &crm_store_postgres::PostgresStore, tenant: crm_core::TenantId, ids: &[Uuid]) -> Vec<Record> {
+async fn load(
+    s: &crm_store_postgres::PostgresStore,
+    tenant: crm_core::TenantId,
+    ids: &[Uuid],
+) -> Vec<Record> {
     let answers = s.read(tenant, &[Read::Get { def: &CUSTOMER, ids: ids.to_vec() }]).await.unwrap();
     match answers.into_iter().next() {
         Some(Answer::Records(records)) => {
@@ -30,7 +34,8 @@ async fn load(s: &crm_store_postgres::PostgresStore, tenant: crm_core::TenantId,
 async fn thirty_two_writers_of_the_same_records_lose_nothing_and_see_no_deadlock() {
     const WRITERS: usize = 32;
     const EACH: usize = 6;
-    let s = Scratch::with(PostgresOptions { max_connections: WRITERS as u32, ..PostgresOptions::default() }).await;
+    let s = Scratch::with(PostgresOptions { max_connections: WRITERS as u32, ..PostgresOptions::default() })
+        .await;
     let mut hot: Vec<Record> = (0..5).map(|n| customer(&format!("hot {n}"))).collect();
     for c in &mut hot {
         c.set("score", Value::Int(0));
@@ -277,9 +282,11 @@ async fn commits_wake_the_tenant_s_listeners_and_no_others() {
     assert!(tokio::time::timeout(wait, also.next()).await.unwrap().is_some());
     assert!(tokio::time::timeout(Duration::from_millis(200), theirs.next()).await.is_err());
     // A cut connection is made anew, and everyone is woken once, for something may have been missed.
-    s.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN \"crm_wake_$S\"%'")
-        .await
-        .unwrap();
+    s.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN \"crm_wake_$S\"%'",
+    )
+    .await
+    .unwrap();
     assert!(tokio::time::timeout(wait, theirs.next()).await.unwrap().is_some());
     s.insert(vec![customer("d")]).await;
     assert!(tokio::time::timeout(wait, mine.next()).await.unwrap().is_some());
@@ -319,7 +326,10 @@ async fn a_lock_that_is_not_given_is_contention_and_a_slow_statement_a_timeout()
     assert!(matches!(read, Err(crm_core::store::StoreError::Timeout { .. })), "{read:?}");
     let set = s.change(vec![Write::Insert(c.clone())]);
     let refused = s.store.commit(&set).await;
-    assert!(matches!(refused, Err(CommitError::Store(crm_core::store::StoreError::Timeout { .. }))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(CommitError::Store(crm_core::store::StoreError::Timeout { .. }))),
+        "{refused:?}"
+    );
     blocker.rollback().await.unwrap();
     s.store.commit(&set).await.unwrap();
     s.drop().await;

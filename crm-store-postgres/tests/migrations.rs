@@ -1,5 +1,5 @@
 //! The schema: how it is made, by many at once, and how it is compared with the catalog.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 
@@ -27,10 +27,12 @@ async fn eight_processes_migrate_at_once() {
     s.drop().await;
 }
 
+type Column = (String, String, String, Option<String>, bool, Option<i32>);
+
 #[tokio::test]
 async fn the_catalog_is_what_information_schema_says() {
     let s = Scratch::new().await;
-    let rows: Vec<(String, String, String, Option<String>, bool, Option<i32>)> = sqlx::query_as(
+    let rows: Vec<Column> = sqlx::query_as(
         "SELECT table_name::text, column_name::text, udt_name::text, collation_name::text, is_nullable = 'YES', \
          datetime_precision::int4 FROM information_schema.columns WHERE table_schema = $1",
     )
@@ -93,8 +95,14 @@ async fn the_catalog_is_what_information_schema_says() {
 async fn what_is_missing_is_named() {
     let damages = [
         ("ALTER TABLE $S.customers DROP COLUMN name_fold", "customers.name_fold"),
-        ("ALTER TABLE $S.customers ALTER COLUMN score TYPE integer", "customers.score is integer instead of bigint"),
-        ("ALTER TABLE $S.customers ALTER COLUMN name TYPE text COLLATE \"default\"", "customers.name is not COLLATE"),
+        (
+            "ALTER TABLE $S.customers ALTER COLUMN score TYPE integer",
+            "customers.score is integer instead of bigint",
+        ),
+        (
+            "ALTER TABLE $S.customers ALTER COLUMN name TYPE text COLLATE \"default\"",
+            "customers.name is not COLLATE",
+        ),
         ("ALTER TABLE $S.customers ALTER COLUMN created_at TYPE timestamptz", "customers.created_at"),
         ("DROP INDEX $S.customer_email_taken", "customer_email_taken"),
         (
@@ -104,6 +112,26 @@ async fn what_is_missing_is_named() {
         ("DROP INDEX $S.notes_by_customer", "notes_by_customer"),
         ("ALTER TABLE $S.notes DROP CONSTRAINT notes_customer_id_fkey", "notes_customer_id_fkey"),
         ("ALTER TABLE $S.customers DROP CONSTRAINT customers_status_codes", "customers_status_codes"),
+        (
+            "DROP INDEX $S.customer_email_taken; CREATE UNIQUE INDEX customer_email_taken ON $S.customers (tenant, \
+             email) WHERE deleted_at IS NULL",
+            "customer_email_taken is on tenant, email instead of tenant, email_fold",
+        ),
+        (
+            "DROP INDEX $S.customer_email_taken; CREATE UNIQUE INDEX customer_email_taken ON $S.customers (tenant, \
+             email_fold)",
+            "customer_email_taken covers other rows",
+        ),
+        (
+            "ALTER TABLE $S.customers DROP CONSTRAINT customers_status_codes, ADD CONSTRAINT customers_status_codes \
+             CHECK (status IN ('prospect', 'active'))",
+            "customers_status_codes is of an earlier form",
+        ),
+        (
+            "ALTER TABLE $S.users DROP CONSTRAINT users_name_length, ADD CONSTRAINT users_name_length \
+             CHECK (char_length(name) <= 10)",
+            "users_name_length is of an earlier form",
+        ),
         ("ALTER TABLE $S.customers ADD COLUMN extra text NOT NULL", "customers.extra"),
         ("DROP TABLE $S.lines", "lines"),
         ("DROP TABLE $S.crm_tokens", "crm_tokens"),
@@ -144,7 +172,9 @@ async fn migrations_do_not_change_once_they_have_run() {
     let mut failing = migrations(&s.schema);
     failing.migrations.push(migration(101, "bad", "CREATE TABLE half (id uuid); SELECT 1 / 0"));
     let error = migrate(&url(), &catalog(), failing).await.unwrap_err();
-    assert!(matches!(&error, StoreError::Failed { what, code } if what == "migration 101" && code == "22012"));
+    assert!(
+        matches!(&error, StoreError::Failed { what, code } if what == "migration 101" && code == "22012")
+    );
     assert_eq!(s.count("pg_tables WHERE schemaname = '$S' AND tablename = 'half'").await, 0);
     let mut twice = migrations(&s.schema);
     twice.migrations.push(migration(100, "again", "SELECT 1"));
@@ -162,7 +192,10 @@ async fn migrations_do_not_change_once_they_have_run() {
 async fn one_entity_s_text_stands_alone() {
     let text = ddl(&catalog(), &NOTE);
     assert!(text.contains("\"customer_id\" uuid NOT NULL"), "{text}");
-    assert!(text.contains("FOREIGN KEY (tenant, \"customer_id\") REFERENCES \"customers\" (tenant, id)"), "{text}");
+    assert!(
+        text.contains("FOREIGN KEY (tenant, \"customer_id\") REFERENCES \"customers\" (tenant, id)"),
+        "{text}"
+    );
     assert!(!text.contains("CREATE TABLE \"customers\""), "{text}");
     let text = ddl(&catalog(), &CUSTOMER);
     assert!(text.contains("\"status\" IN ('prospect', 'active', 'it''s over')"), "{text}");
@@ -192,7 +225,11 @@ async fn append_only_is_refused_by_the_server_itself() {
         "TRUNCATE $S.crm_log",
     ] {
         let error = s.execute(attempt).await.unwrap_err();
-        let code = error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .unwrap_or_default()
+            .into_owned();
         assert_eq!(code, "23001", "{attempt}: {error}");
     }
     assert_eq!(s.store.seal_log(s.tenant, 10).await.unwrap(), 1);

@@ -2,7 +2,7 @@
 //!
 //! Listed exceptions: counts and sums over all of a tenant's records (`Read::Group` without a selective filter), and
 //! filters on fields without an index, read what they count or filter.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 
@@ -10,8 +10,8 @@ use common::*;
 use crm_core::catalog::EntityDef;
 use crm_core::criteria::{Filter, Path, Test};
 use crm_core::store::{
-    Direction, Guard, GroupQuery, Measure, NoneRefer, Order, Query, Read, Store, TimelineAnchor, TimelineFilter,
-    TimelinePosition, TimelineQuery, Viewer, Write,
+    Direction, GroupQuery, Guard, Measure, NoneRefer, Order, Query, Read, Store, TimelineAnchor,
+    TimelineFilter, TimelinePosition, TimelineQuery, Viewer, Write,
 };
 use crm_core::value::Value;
 use uuid::Uuid;
@@ -23,7 +23,9 @@ fn id(kind: char, n: u32) -> Uuid {
 
 async fn world() -> Scratch {
     let s = Scratch::new().await;
-    let ids = |kind: char, n: &str| format!("('{kind}0000000-0000-7000-8000-' || lpad(({n})::text, 12, '0'))::uuid");
+    let ids = |kind: char, n: &str| {
+        format!("('{kind}0000000-0000-7000-8000-' || lpad(({n})::text, 12, '0'))::uuid")
+    };
     let (user, customer, note) = (ids('a', "n % 50"), ids('c', "n"), ids('e', "n"));
     let (parent, of) = (ids('c', "n / 10"), ids('c', "n / 2"));
     let tenant = format!("'{}'::uuid", s.tenant);
@@ -76,7 +78,8 @@ async fn world() -> Scratch {
     ] {
         s.execute(&sql).await.unwrap();
     }
-    for table in ["users", "customers", "notes", "lines", "crm_timeline", "crm_tokens", "crm_log", "crm_keys"] {
+    for table in ["users", "customers", "notes", "lines", "crm_timeline", "crm_tokens", "crm_log", "crm_keys"]
+    {
         s.execute(&format!("ANALYZE $S.{table}")).await.unwrap();
     }
     s
@@ -161,7 +164,10 @@ fn shipped() -> Vec<(&'static str, Read)> {
                 &[("created_at", Descending)],
             )),
         ),
-        ("find by score, missing last", Read::Find(find(&CUSTOMER, Filter::always(), &[("score", Descending)]))),
+        (
+            "find by score, missing last",
+            Read::Find(find(&CUSTOMER, Filter::always(), &[("score", Descending)])),
+        ),
         ("find by unique", Read::Find(find(&CUSTOMER, eq(&CUSTOMER, "email", text("m77@x.org")), &[]))),
         (
             "find by unique, several",
@@ -252,7 +258,9 @@ async fn no_shipped_query_reads_a_whole_table() {
         assert!(bad.is_empty(), "{name}:\n{plan}");
         s.store.read(s.tenant, &[read]).await.unwrap();
         // One order of an index serves a page of the timeline at any depth: nothing is sorted.
-        if ["timeline of one", "timeline of a user", "timeline of all"].contains(&name) && !plan.contains("crm_tokens") {
+        if ["timeline of one", "timeline of a user", "timeline of all"].contains(&name)
+            && !plan.contains("crm_tokens")
+        {
             assert!(!plan.contains("Sort"), "{name}:\n{plan}");
         }
     }

@@ -1,12 +1,15 @@
 //! Row level security and privileges, as an ordinary role.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 
 use common::*;
 use crm_core::TenantId;
 use crm_core::criteria::Filter;
-use crm_core::store::{Answer, CommitError, Query, Read, Store, StoreError, TimelineAnchor, TimelineFilter, TimelineQuery, Viewer, Write};
+use crm_core::store::{
+    Answer, CommitError, Query, Read, Store, StoreError, TimelineAnchor, TimelineFilter, TimelineQuery,
+    Viewer, Write,
+};
 use crm_core::value::Value;
 use crm_store_postgres::{MigrateOptions, PostgresOptions, PostgresStore, migrate};
 use futures_util::StreamExt;
@@ -73,7 +76,7 @@ impl Guarded {
             .unwrap();
         let text = text.replace("$S", &self.admin.schema);
         let error = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut *transaction).await.unwrap_err();
-        error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned()
+        error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned()
     }
 }
 
@@ -98,7 +101,7 @@ async fn policies_hide_other_tenants_from_any_statement() {
     }
     let get = Read::Get { def: &CUSTOMER, ids: vec![c.id()] };
     let answers = g.store.read(mine, std::slice::from_ref(&get)).await.unwrap();
-    assert!(matches!(&answers[..], [Answer::Records(r)] if r == &[c.clone()]));
+    assert!(matches!(&answers[..], [Answer::Records(r)] if r == std::slice::from_ref(&c)));
     let answers = g.store.read(theirs, &[get]).await.unwrap();
     assert!(matches!(&answers[..], [Answer::Records(r)] if r.is_empty()));
     let stolen = change(theirs, vec![changed(&c, "score", Value::Int(1))]);
@@ -149,7 +152,9 @@ async fn the_whole_store_works_as_an_ordinary_role() {
     assert!(matches!(answers[2], Answer::Position(2)));
     assert!(matches!(answers[5], Answer::Position(2)));
     assert!(matches!(&answers[3], Answer::Log(rows) if rows.len() == 2));
-    assert!(matches!(&answers[4], Answer::Log(rows) if rows.len() == 2 && rows.iter().all(|r| r.private.is_none())));
+    assert!(
+        matches!(&answers[4], Answer::Log(rows) if rows.len() == 2 && rows.iter().all(|r| r.private.is_none()))
+    );
     assert_eq!(g.store.expire_keys(tenant, at(100), 10).await.unwrap(), 0);
     let scanned: Vec<_> = g.store.scan(tenant, query).collect().await;
     assert_eq!(scanned.len(), 1);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
+use crm_core::TenantId;
 use crm_core::catalog::{
     Catalog, Check, Entity, EntityDef, FieldDef, Format, IndexDef, Kind, Privacy, UniqueRule,
 };
@@ -14,7 +15,6 @@ use crm_core::record::{Meta, Record, Unreadable};
 use crm_core::store::{ChangeSet, Store, TimelineRow, TokenRow, Write};
 use crm_core::timeline::{Audience, Display, Visibility};
 use crm_core::value::{Instant, Value};
-use crm_core::TenantId;
 use crm_store_postgres::{MigrateOptions, PostgresOptions, PostgresStore, ddl_all, migrate, migration};
 use uuid::Uuid;
 
@@ -48,13 +48,19 @@ impl Scratch {
     /// Removes the schema; a test that failed leaves it to be looked at.
     pub async fn drop(self) {
         let text = format!("SET lock_timeout = 0; DROP SCHEMA {} CASCADE", self.schema);
-        sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(self.store.pool()).await.expect("the schema is dropped");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text))
+            .execute(self.store.pool())
+            .await
+            .expect("the schema is dropped");
         self.store.pool().close().await;
     }
 
     pub async fn execute(&self, text: &str) -> Result<u64, sqlx::Error> {
         let text = text.replace("$S", &self.schema);
-        sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(self.store.pool()).await.map(|done| done.rows_affected())
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text))
+            .execute(self.store.pool())
+            .await
+            .map(|done| done.rows_affected())
     }
 
     pub async fn count(&self, from: &str) -> i64 {
@@ -140,7 +146,11 @@ fn log_row(commit_id: Uuid, place: usize, write: &Write) -> LogRow {
             commitments: BTreeMap::from([("name".to_owned(), "00ff".to_owned())]),
             events: Vec::new(),
         },
-        private: Some(Private { salt: "5a".repeat(16), replaced: BTreeMap::new(), origin: Origin::default() }),
+        private: Some(Private {
+            salt: "5a".repeat(16),
+            replaced: BTreeMap::new(),
+            origin: Origin::default(),
+        }),
         number: None,
         hash: None,
     }
@@ -300,7 +310,12 @@ pub static CUSTOMER: LazyLock<EntityDef> = LazyLock::new(|| EntityDef {
     uniques: &[
         UniqueRule { name: "customer_email_taken", fields: &["email"], only_if: None, with_deleted: false },
         UniqueRule { name: "customer_code_taken", fields: &["code"], only_if: None, with_deleted: true },
-        UniqueRule { name: "customer_one_main", fields: &["owner_id"], only_if: Some("is_main"), with_deleted: false },
+        UniqueRule {
+            name: "customer_one_main",
+            fields: &["owner_id"],
+            only_if: Some("is_main"),
+            with_deleted: false,
+        },
     ],
     indexes: &[
         IndexDef { name: "customers_by_name", fields: &["name"] },
@@ -309,7 +324,11 @@ pub static CUSTOMER: LazyLock<EntityDef> = LazyLock::new(|| EntityDef {
         IndexDef { name: "customers_by_parent", fields: &["parent_id"] },
         IndexDef { name: "customers_by_creation", fields: &["created_at"] },
     ],
-    checks: &[Check::Differ("id", "parent_id"), Check::Ordered("low", "high"), Check::Together("low", "high")],
+    checks: &[
+        Check::Differ("id", "parent_id"),
+        Check::Ordered("low", "high"),
+        Check::Together("low", "high"),
+    ],
     ..define(
         "customer",
         "customers",
@@ -317,7 +336,10 @@ pub static CUSTOMER: LazyLock<EntityDef> = LazyLock::new(|| EntityDef {
             required(folded(field("name", line_of(100)))),
             folded(field("email", line_of(100))),
             field("code", line_of(20)),
-            required(field("status", Kind::Enum { codes: &["prospect", "active", "it's over"], ordered: true })),
+            required(field(
+                "status",
+                Kind::Enum { codes: &["prospect", "active", "it's over"], ordered: true },
+            )),
             field("score", Kind::Int { min: i64::MIN, max: i64::MAX }),
             field("revenue", Kind::Decimal { scale: 4 }),
             field("low", Kind::Decimal { scale: 4 }),

@@ -1,8 +1,11 @@
 //! Whether a schema is what the catalog needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod found;
+mod system;
 
-use crm_core::catalog::{Catalog, Kind};
+use std::collections::BTreeSet;
+
+use crm_core::catalog::{Catalog, EntityDef, Kind};
 use crm_core::store::StoreError;
 use sqlx::postgres::PgPool;
 
@@ -11,26 +14,14 @@ use crate::ddl::{bare_links, checks};
 use crate::error::store_error;
 use crate::migrate::SYSTEM_TABLES;
 use crate::names::{foreign_key, link_index, primary_key};
-use crate::timeline;
+
+use found::{Found, read};
+use system::system;
 
 /// PostgreSQL 13.
 const OLDEST_SERVER: i32 = 130_000;
 /// How many complaints one message lists.
 const MOST: usize = 12;
-
-struct Column {
-    kind: String,
-    required: bool,
-    collation: String,
-    has_default: bool,
-}
-
-/// What is there, by name.
-struct Found {
-    columns: BTreeMap<String, BTreeMap<String, Column>>,
-    indexes: BTreeMap<String, bool>,
-    constraints: BTreeSet<String>,
-}
 
 /// Compares the catalog with the server.
 pub(crate) async fn verify(
@@ -89,106 +80,7 @@ async fn server(pool: &PgPool) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn read(pool: &PgPool, schema: &str) -> Result<Found, sqlx::Error> {
-    let rows: Vec<(String, String, String, bool, String, bool)> = sqlx::query_as(
-        "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
-                coalesce(l.collname::text, ''), a.atthasdef OR a.attidentity <> '' \
-         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-         LEFT JOIN pg_collation l ON l.oid = a.attcollation \
-         WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped",
-    )
-    .bind(schema)
-    .fetch_all(pool)
-    .await?;
-    let mut columns: BTreeMap<String, BTreeMap<String, Column>> = BTreeMap::new();
-    for (table, name, kind, required, collation, has_default) in rows {
-        let column = Column { kind, required, collation, has_default };
-        columns.entry(table).or_default().insert(name, column);
-    }
-    let indexes: Vec<(String, bool)> = sqlx::query_as(
-        "SELECT c.relname::text, i.indisunique FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
-         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND i.indisvalid",
-    )
-    .bind(schema)
-    .fetch_all(pool)
-    .await?;
-    let constraints: Vec<String> = sqlx::query_scalar(
-        "SELECT o.conname::text FROM pg_constraint o JOIN pg_namespace n ON n.oid = o.connamespace \
-         WHERE n.nspname = $1",
-    )
-    .bind(schema)
-    .fetch_all(pool)
-    .await?;
-    Ok(Found {
-        columns,
-        indexes: indexes.into_iter().collect(),
-        constraints: constraints.into_iter().collect(),
-    })
-}
-
-/// The columns of the store's own tables that statements name.
-fn system_columns(table: &str) -> Vec<&'static str> {
-    match table {
-        "crm_consumers" => vec!["consumer", "number"],
-        "crm_keys" => vec!["command", "key", "commit_id", "digest", "result", "at"],
-        "crm_log" => vec![
-            "commit_id",
-            "ordinal",
-            "entity",
-            "record_id",
-            "version",
-            "op",
-            "at",
-            "root",
-            "body",
-            "private",
-            "number",
-            "hash",
-        ],
-        "crm_log_head" => vec!["number", "hash"],
-        "crm_timeline" => timeline::COLUMNS.to_vec(),
-        _ => vec!["entity", "token", "id"],
-    }
-}
-
-fn system(found: &Found, wrong: &mut Vec<String>) {
-    for table in SYSTEM_TABLES {
-        let Some(columns) = found.columns.get(table) else {
-            wrong.push(format!("the table {table} is missing"));
-            continue;
-        };
-        for name in system_columns(table).into_iter().chain(["tenant"]) {
-            if !columns.contains_key(name) {
-                wrong.push(format!("the column {table}.{name} is missing"));
-            }
-        }
-        let key = format!("{table}_pkey");
-        if !found.indexes.contains_key(&key) {
-            wrong.push(format!("the primary key {key} is missing"));
-        }
-    }
-    for (name, unique) in [
-        ("crm_log_number", true),
-        ("crm_log_record", false),
-        ("crm_log_unsealed", false),
-        ("crm_timeline_anchor", false),
-        ("crm_timeline_actor", false),
-        ("crm_timeline_tenant", false),
-        ("crm_tokens_record", false),
-    ] {
-        index(found, name, unique, wrong);
-    }
-}
-
-fn index(found: &Found, name: &str, unique: bool, wrong: &mut Vec<String>) {
-    match found.indexes.get(name) {
-        None => wrong.push(format!("the index {name} is missing or invalid")),
-        Some(false) if unique => wrong.push(format!("the index {name} is not unique")),
-        Some(_) => {}
-    }
-}
-
-fn entity(catalog: &Catalog, def: &crm_core::catalog::EntityDef, found: &Found, wrong: &mut Vec<String>) {
+fn entity(catalog: &Catalog, def: &EntityDef, found: &Found, wrong: &mut Vec<String>) {
     let table = def.table;
     let Some(columns) = found.columns.get(table) else {
         wrong.push(format!("the table {table} is missing"));
@@ -230,24 +122,65 @@ fn entity(catalog: &Catalog, def: &crm_core::catalog::EntityDef, found: &Found, 
             wrong.push(format!("the column {table}.{name} demands a value and is not in the catalog"));
         }
     }
-    for (name, _) in checks(def) {
-        constraint(found, &name, "check", wrong);
+    for check in checks(def) {
+        if let Some(definition) = constraint(found, &check.name, "check", wrong)
+            && !check.mentions.iter().all(|part| definition.contains(part))
+        {
+            wrong.push(format!("the check {} is of an earlier form", check.name));
+        }
     }
-    index(found, &primary_key(def), true, wrong);
-    for rule in def.uniques {
-        index(found, rule.name, true, wrong);
-    }
-    for order in def.indexes {
-        index(found, order.name, false, wrong);
-    }
-    for link in bare_links(def) {
-        index(found, &link_index(def, link), false, wrong);
-    }
+    indexes(def, found, wrong);
 }
 
-fn constraint(found: &Found, name: &str, what: &str, wrong: &mut Vec<String>) {
-    if !found.constraints.contains(name) {
+/// The definition of a constraint that must be there.
+fn constraint<'a>(found: &'a Found, name: &str, what: &str, wrong: &mut Vec<String>) -> Option<&'a str> {
+    let definition = found.constraints.get(name);
+    if definition.is_none() {
         wrong.push(format!("the {what} {name} is missing"));
+    }
+    definition.map(String::as_str)
+}
+
+fn indexes(def: &EntityDef, found: &Found, wrong: &mut Vec<String>) {
+    let compared = |name: &&str| {
+        def.index_of(name)
+            .map_or_else(|| (*name).to_owned(), |place| def.fields[place].compare_column().into_owned())
+    };
+    let columns = |fields: &[&str], last: Option<&str>| -> Vec<String> {
+        std::iter::once("tenant".to_owned())
+            .chain(fields.iter().map(compared))
+            .chain(last.map(str::to_owned))
+            .collect()
+    };
+    let mut expected = vec![(primary_key(def), true, columns(&["id"], None), Vec::new())];
+    for rule in def.uniques {
+        let live = (!rule.with_deleted).then_some("deleted_at IS NULL");
+        let when = live.into_iter().chain(rule.only_if).collect();
+        expected.push((rule.name.to_owned(), true, columns(rule.fields, None), when));
+    }
+    for order in def.indexes {
+        expected.push((order.name.to_owned(), false, columns(order.fields, Some("id")), Vec::new()));
+    }
+    for link in bare_links(def) {
+        expected.push((link_index(def, link), false, columns(&[link], None), vec![link]));
+    }
+    for (name, unique, columns, when) in expected {
+        match found.indexes.get(&name) {
+            None => wrong.push(format!("the index {name} is missing or invalid")),
+            Some(index) if unique && !index.unique => wrong.push(format!("the index {name} is not unique")),
+            Some(index) if index.columns != columns => wrong.push(format!(
+                "the index {name} is on {} instead of {}",
+                index.columns.join(", "),
+                columns.join(", ")
+            )),
+            Some(index)
+                if when.is_empty() != index.predicate.is_empty()
+                    || !when.iter().all(|part| index.predicate.contains(part)) =>
+            {
+                wrong.push(format!("the index {name} covers other rows than the rule"));
+            }
+            Some(_) => {}
+        }
     }
 }
 
