@@ -48,14 +48,14 @@ pub trait Policy: Send + Sync {
 }
 
 /// The default policy, by role: `reader` reads; `user` writes and deletes as well; `manager` overrides, approves
-/// and audits as well; `admin` does all. A customer, through a portal, does nothing but read.
+/// and audits as well; `admin` does all. A customer, through a portal, reads nothing but their own timeline.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RolePolicy;
 
 impl Policy for RolePolicy {
-    fn allows(&self, ctx: &Context, action: Action, _entity: &str) -> bool {
+    fn allows(&self, ctx: &Context, action: Action, entity: &str) -> bool {
         if ctx.actor.kind == ActorKind::Customer {
-            return action == Action::Read;
+            return action == Action::Read && entity == "timeline";
         }
         let needed: &[&str] = match action {
             Action::Read => &["reader", "user", "manager", "admin"],

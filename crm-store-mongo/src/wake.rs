@@ -22,13 +22,10 @@ type Events = ChangeStream<ChangeStreamEvent<Document>>;
 pub(crate) async fn wakes(inner: Arc<Inner>, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
     let events = open(&inner, tenant).await?;
     let stream = futures_util::stream::unfold((inner, events), move |(inner, mut events)| async move {
-        match events.next().await {
-            Some(Ok(_)) => Some(((), (inner, events))),
-            Some(Err(_)) | None => {
-                let events = reopen(&inner, tenant).await;
-                Some(((), (inner, events)))
-            }
+        if !matches!(events.next().await, Some(Ok(_))) {
+            events = reopen(&inner, tenant).await;
         }
+        Some(((), (inner, events)))
     });
     Ok(stream.boxed())
 }

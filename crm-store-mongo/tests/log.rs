@@ -1,4 +1,10 @@
 //! The log: numbering from many processes, reading, erasure, waking.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod support;
 

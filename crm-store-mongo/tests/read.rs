@@ -1,4 +1,10 @@
 //! Reads beyond conditions: groups, hierarchies, tokens, the timeline, snapshots and limits.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod support;
 
@@ -337,6 +343,66 @@ async fn the_timeline_is_what_its_definition_says() {
     };
     let answer = f.store.read(tenant, &[Read::Timeline(query)]).await.unwrap().remove(0);
     assert!(matches!(&answer, Answer::Timeline(found) if *found == [replaced]), "{answer:?}");
+    f.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_full_however_many_records_of_deleted_customers_stand_before_it() {
+    let f = Fixture::new().await;
+    let tenant = tenant();
+    let (gone, there) = (new(&SAMPLE), new(&SAMPLE));
+    f.insert(tenant, vec![gone.clone(), there.clone()]).await;
+    let cards: Vec<Record> = (0..400)
+        .map(|n| {
+            let of = if n % 40 == 7 { &there } else { &gone };
+            let when = if n % 3 == 0 { Value::Null } else { Value::Instant(at(n / 5)) };
+            with(
+                new(&CARD),
+                &[("sample_id", Value::Id(of.id())), ("at", when), ("name", t(&format!("{}", n % 2)))],
+            )
+        })
+        .collect();
+    let alone = new(&CARD);
+    f.insert(tenant, cards.iter().cloned().chain([alone.clone()]).collect()).await;
+    f.store.commit(&change(tenant, vec![deleted(&gone)])).await.unwrap();
+    let orders: [&[(&str, Direction)]; 5] = [
+        &[],
+        &[("at", Direction::Ascending)],
+        &[("at", Direction::Descending)],
+        &[("name", Direction::Descending), ("at", Direction::Ascending)],
+        &[("id", Direction::Descending)],
+    ];
+    let catalog = support::catalog();
+    for order in orders {
+        let order: Vec<Order> = order
+            .iter()
+            .map(|(name, direction)| Order { path: Path::own(&CARD, name).unwrap(), direction: *direction })
+            .collect();
+        let mut expected: Vec<&Record> = cards
+            .iter()
+            .filter(|card| *card.get("sample_id") == Value::Id(there.id()))
+            .chain([&alone])
+            .collect();
+        expected.sort_by(|a, b| {
+            let by = |step: &Order| {
+                let order = a.values[step.path.field].sort_order(&b.values[step.path.field]);
+                if step.direction == Direction::Ascending { order } else { order.reverse() }
+            };
+            order.iter().map(by).find(|order| order.is_ne()).unwrap_or_else(|| a.id().cmp(&b.id()))
+        });
+        for limit in [1, 3, 11, 12, 100] {
+            let filter = Filter::live(&catalog, &CARD);
+            let query = Query { order: order.clone(), ..Query::new(&CARD, filter, limit) };
+            let found = f.find(tenant, query.clone()).await;
+            assert!(
+                found.iter().eq(expected.iter().copied().take(limit)),
+                "{order:?} {limit}: {}",
+                found.len()
+            );
+            let scanned: Vec<Record> = f.store.scan(tenant, query).try_collect().await.unwrap();
+            assert!(scanned.iter().eq(expected.iter().copied()));
+        }
+    }
     f.done().await;
 }
 

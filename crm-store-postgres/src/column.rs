@@ -1,10 +1,10 @@
 //! One field as a column: its type, its way in and its way out.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use crm_core::catalog::{EntityDef, FieldType};
+use crm_core::catalog::{EntityDef, FieldDef, FieldType};
 use crm_core::record::Record;
 use crm_core::store::StoreError;
-use crm_core::value::Value;
+use crm_core::value::{Value, truncate};
 use rust_decimal::Decimal;
 use serde_json::Value as Json;
 use sqlx::Row;
@@ -37,6 +37,11 @@ pub(crate) fn type_name(kind: FieldType) -> &'static str {
         FieldType::Instant => "timestamp(3) with time zone",
         other => definition(other),
     }
+}
+
+/// Whether the column refuses null. An absent list or set of custom fields is an empty one.
+pub(crate) fn refuses_null(field: &FieldDef) -> bool {
+    field.required && !matches!(field.field_type(), FieldType::List | FieldType::Custom)
 }
 
 /// The columns of an entity in the order of its fields, for a select list.
@@ -103,15 +108,18 @@ pub(crate) fn bind_column(
     let kind = def.fields[place].field_type();
     let values = || records.iter().map(|record| record.values.get(place).unwrap_or(&Value::Null));
     let wrong = || StoreError::Failed {
-        what: format!("{}.{} is given a value of another type", def.name, def.fields[place].name),
+        what: format!(
+            "{}.{} is given a value of another type, or an instant finer than a millisecond",
+            def.name, def.fields[place].name
+        ),
         code: "type".to_owned(),
     };
     macro_rules! column {
-        ($array:literal, $cast:literal, $($pattern:pat => $value:expr),+) => {{
+        ($array:literal, $cast:literal, $($pattern:pat $(if $fits:expr)? => $value:expr),+) => {{
             let column = values()
                 .map(|value| match value {
                     Value::Null => Some(None),
-                    $($pattern => Some(Some($value)),)+
+                    $($pattern $(if $fits)? => Some(Some($value)),)+
                     _ => None,
                 })
                 .collect::<Option<Vec<Option<_>>>>()
@@ -126,7 +134,7 @@ pub(crate) fn bind_column(
             column!("numeric[]", "", Value::Decimal(v) => *v, Value::Int(v) => Decimal::from(*v))
         }
         FieldType::Text => column!("text[]", "", Value::Text(v) => v.as_str()),
-        FieldType::Instant => column!("timestamptz[]", "", Value::Instant(v) => *v),
+        FieldType::Instant => column!("timestamptz[]", "", Value::Instant(v) if truncate(*v) == *v => *v),
         FieldType::Date => column!("date[]", "", Value::Date(v) => *v),
         FieldType::Id => column!("uuid[]", "", Value::Id(v) => *v),
         FieldType::List => column!("text[]", "::text[]", Value::List(v) => array_literal(v)),

@@ -12,6 +12,11 @@ pub(crate) fn exists(value: &str) -> String {
     format!("({value} NOT IN ('\"\"'::jsonb, '[]'::jsonb, 'null'::jsonb))")
 }
 
+/// Whether the value is of a type that has an order.
+pub(crate) fn comparable(value: &str) -> String {
+    format!("({value} <> '\"\"'::jsonb AND jsonb_typeof({value}) IN ('string', 'boolean', 'object'))")
+}
+
 /// The value as text, or null.
 pub(crate) fn as_text(value: &str) -> String {
     format!(

@@ -64,7 +64,7 @@ fn table(def: &EntityDef) -> String {
 }
 
 fn columns(field: &FieldDef) -> Vec<String> {
-    let null = if field.required { " NOT NULL" } else { "" };
+    let null = if column::refuses_null(field) { " NOT NULL" } else { "" };
     let kind = column::definition(field.field_type());
     let mut columns = vec![format!("{} {kind}{null}", quote(field.name))];
     if field.folded {

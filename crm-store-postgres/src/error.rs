@@ -1,6 +1,9 @@
 //! From the driver's errors to the contract's. No text of the driver or the server passes: it can hold row data.
 
+use crm_core::catalog::{EntityDef, Kind};
 use crm_core::store::{ChangeSet, CommitError, StoreError, Write};
+
+use sqlx::postgres::PgDatabaseError;
 
 use crate::names::{Constraint, Names};
 
@@ -90,6 +93,7 @@ pub(crate) fn commit_error(names: &Names, change: &ChangeSet, error: &sqlx::Erro
     if let sqlx::Error::Database(db) = error {
         let constraint = db.constraint().and_then(|name| names.constraint(name));
         let code = db.code().unwrap_or_default();
+        let detail = db.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
         match (&*code, constraint) {
             ("23505", Some(Constraint::Applied)) => return None,
             ("23505", Some(Constraint::Unique(rule))) => return Some(CommitError::Unique { rule }),
@@ -109,7 +113,7 @@ pub(crate) fn commit_error(names: &Names, change: &ChangeSet, error: &sqlx::Erro
                 }
             }
             ("23503", Some(Constraint::Link { def, field })) => {
-                return Some(broken_link(change, def, field));
+                return Some(broken_link(change, def, field, detail));
             }
             ("40001" | "40P01" | "55P03", _) => return Some(CommitError::Contended),
             _ => {}
@@ -118,23 +122,35 @@ pub(crate) fn commit_error(names: &Names, change: &ChangeSet, error: &sqlx::Erro
     Some(CommitError::Store(store_error("commit", error)))
 }
 
-/// A foreign key fails when its holder is written, or when the record it leads to is purged.
+/// A foreign key fails when its holder is written, or when the record it leads to is purged: then the detail names
+/// that record. The detail is read for the id only, which the caller knows, and goes no further.
 fn broken_link(
     change: &ChangeSet,
-    def: &'static crm_core::catalog::EntityDef,
+    def: &'static EntityDef,
     field: &'static str,
+    detail: Option<&str>,
 ) -> CommitError {
-    let written = change.writes.iter().any(|write| write.def() == def && !matches!(write, Write::Purge(_)));
-    let target = def.index_of(field).and_then(|place| match def.fields[place].kind {
-        crm_core::catalog::Kind::Link { entity } => Some(entity),
+    let place = def.index_of(field);
+    let target = place.and_then(|place| match def.fields[place].kind {
+        Kind::Link { entity } => Some(entity),
         _ => None,
     });
     let purged = change.writes.iter().find_map(|write| match write {
-        Write::Purge(record) if Some(record.def.name) == target => Some(record.id()),
+        Write::Purge(record) if Some(record.def.name) == target => {
+            let id = record.id();
+            detail.is_none_or(|text| text.contains(&id.to_string())).then_some(id)
+        }
         _ => None,
     });
+    let leads_there = |id| {
+        change.writes.iter().any(|write| {
+            write.def() == def
+                && !matches!(write, Write::Purge(_))
+                && place.is_some_and(|place| write.record().values[place].as_id() == Some(id))
+        })
+    };
     match purged {
-        Some(id) if !written => CommitError::InUse { entity: def.name, field, id },
+        Some(id) if !leads_there(id) => CommitError::InUse { entity: def.name, field, id },
         _ => CommitError::Dangling { entity: def.name, field },
     }
 }

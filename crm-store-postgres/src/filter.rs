@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 
 use crm_core::catalog::{EntityDef, FieldType};
 use crm_core::criteria::{Filter, Leaf, Path, Test};
-use crm_core::store::StoreError;
 use crm_core::value::Value;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -87,25 +86,25 @@ impl<'a> Scope<'a> {
     }
 
     /// The condition.
-    pub(crate) fn condition(&mut self, filter: &Filter) -> Result<String, StoreError> {
-        Ok(match filter {
-            Filter::All(filters) => self.joined_by(filters, " AND ", "TRUE")?,
-            Filter::Any(filters) => self.joined_by(filters, " OR ", "FALSE")?,
+    pub(crate) fn condition(&mut self, filter: &Filter) -> String {
+        match filter {
+            Filter::All(filters) => self.joined_by(filters, " AND ", "TRUE"),
+            Filter::Any(filters) => self.joined_by(filters, " OR ", "FALSE"),
             Filter::Not(inner) => match &**inner {
                 Filter::Leaf(leaf) if leaf.test == Test::Exists => self.missing(&leaf.path),
-                other => format!("({}) IS NOT TRUE", self.condition(other)?),
+                other => format!("({}) IS NOT TRUE", self.condition(other)),
             },
             Filter::Leaf(leaf) => self.leaf(leaf),
-        })
+        }
     }
 
-    fn joined_by(&mut self, filters: &[Filter], word: &str, none: &str) -> Result<String, StoreError> {
-        let parts = filters.iter().map(|filter| self.condition(filter)).collect::<Result<Vec<_>, _>>()?;
-        Ok(match parts.as_slice() {
+    fn joined_by(&mut self, filters: &[Filter], word: &str, none: &str) -> String {
+        let parts: Vec<String> = filters.iter().map(|filter| self.condition(filter)).collect();
+        match parts.as_slice() {
             [] => none.to_owned(),
             [one] => one.clone(),
             _ => format!("({})", parts.join(word)),
-        })
+        }
     }
 
     /// The complement of "exists", in a form that indexes serve.

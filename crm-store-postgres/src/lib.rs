@@ -4,17 +4,18 @@
 //! # Setting up
 //!
 //! A schema is created and brought up to date by [`migrate`], from the store's own migrations and those of the
-//! entities. The text of an entity's migration is generated once, by [`ddl`], and then kept as a file like any other
-//! migration. [`PostgresStore::connect`] checks that the schema has what the catalog needs.
+//! entities: [`standard_migrations`] for those of the standard catalog, and the embedder's own. The text of an entity's
+//! migration is generated once, by [`ddl`], and then kept as a file like any other migration. [`PostgresStore::connect`] checks that the schema has what the catalog needs.
 //!
 //! ```no_run
-//! use crm_core::catalog::Catalog;
-//! use crm_store_postgres::{MigrateOptions, PostgresOptions, PostgresStore, ddl_all, migrate, migration};
+//! use crm_store_postgres::{MigrateOptions, PostgresOptions, PostgresStore, migrate, migration, standard_migrations};
 //!
-//! # async fn start(catalog: Catalog) -> Result<(), crm_core::store::StoreError> {
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
 //! let url = "postgres://crm@localhost/crm";
-//! let tables = migration(100, "my entities", ddl_all(&catalog)); // in a service: include_str!("…/0100.sql")
-//! migrate(url, &catalog, MigrateOptions { migrations: vec![tables], ..MigrateOptions::default() }).await?;
+//! let catalog = crm_core::standard_catalog().build()?; // `.with::<MyEntity>()` for entities of your own …
+//! let mut migrations = standard_migrations();
+//! migrations.push(migration(100, "my entities", "CREATE TABLE …")); // … and include_str!("0100.sql") of their tables
+//! migrate(url, &catalog, MigrateOptions { migrations, ..MigrateOptions::default() }).await?;
 //! let store = PostgresStore::connect(url, catalog, PostgresOptions::default()).await?;
 //! # Ok(())
 //! # }
@@ -67,12 +68,14 @@ mod custom;
 mod ddl;
 mod error;
 mod filter;
+mod health;
 mod inner;
 mod log;
 mod migrate;
 mod names;
 mod options;
 mod query;
+mod question;
 mod read;
 mod scan;
 mod session;
@@ -83,6 +86,6 @@ mod verify;
 mod wake;
 
 pub use ddl::{ddl, ddl_all};
-pub use migrate::{migrate, migrate_with, migration, system_migrations};
+pub use migrate::{migrate, migrate_with, migration, standard_migrations, system_migrations};
 pub use options::{MigrateOptions, PostgresOptions};
 pub use store::PostgresStore;

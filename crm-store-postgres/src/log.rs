@@ -10,7 +10,6 @@ use uuid::Uuid;
 use crate::error::store_error;
 use crate::filter::Scope;
 use crate::names::Names;
-use crate::query::limit;
 use crate::session::Session;
 use crate::sql::{Args, Sql};
 
@@ -25,7 +24,7 @@ pub(crate) fn history(
     id: Uuid,
     before: Option<i64>,
     most: usize,
-) -> Result<Sql, StoreError> {
+) -> Sql {
     let mut scope = Scope::new(names, tenant);
     let (entity, id) = (scope.args.bind(entity), scope.args.bind(id));
     let before = before.map_or_else(String::new, |v| format!(" AND version < {}", scope.args.bind(v)));
@@ -33,21 +32,21 @@ pub(crate) fn history(
         "SELECT {COLUMNS} FROM {} WHERE tenant = $1 AND entity = {entity} AND record_id = {id}{before} \
          ORDER BY version DESC LIMIT {}",
         names.table("crm_log"),
-        scope.args.bind(limit(most)?)
+        scope.args.bind(most as i64)
     );
-    Ok(scope.args.into_sql(text))
+    scope.args.into_sql(text)
 }
 
 /// Sealed rows after a number.
-pub(crate) fn sealed(names: &Names, tenant: Uuid, after: i64, most: usize) -> Result<Sql, StoreError> {
+pub(crate) fn sealed(names: &Names, tenant: Uuid, after: i64, most: usize) -> Sql {
     let mut scope = Scope::new(names, tenant);
     let text = format!(
         "SELECT {COLUMNS} FROM {} WHERE tenant = $1 AND number > {} ORDER BY number LIMIT {}",
         names.table("crm_log"),
         scope.args.bind(after),
-        scope.args.bind(limit(most)?)
+        scope.args.bind(most as i64)
     );
-    Ok(scope.args.into_sql(text))
+    scope.args.into_sql(text)
 }
 
 /// Reads a row.

@@ -24,6 +24,11 @@ pub fn system_migrations() -> Vec<Migration> {
     vec![migration(1, "crm system", include_str!("../migrations/0001_system.sql"))]
 }
 
+/// The migrations of the standard catalog ([`crm_core::standard_catalog`]): versions 10 to 99.
+pub fn standard_migrations() -> Vec<Migration> {
+    vec![migration(10, "standard catalog", include_str!("../migrations/0010_standard.sql"))]
+}
+
 /// A migration from its text. Versions are unique within a schema; 1 to 99 are the library's.
 ///
 /// The text runs in one transaction, with the search path set to the store's schema and then `public`.

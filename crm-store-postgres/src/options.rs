@@ -14,7 +14,9 @@ pub struct PostgresOptions {
     /// names its tenant, and the store refuses a role that policies do not bind. Default false. See
     /// [`MigrateOptions::row_level_security`].
     pub row_level_security: bool,
-    /// The longest that one statement may take. Default 30 s.
+    /// The longest that one statement may take. Default 30 s. A call that has no answer after this and
+    /// [`acquire_timeout`](Self::acquire_timeout) together is given up, so that nobody hangs on a server that accepts
+    /// and does not answer.
     pub statement_timeout: Duration,
     /// The longest that one statement may wait for a lock, after which the commit is
     /// [`Contended`](crm_core::store::CommitError::Contended). Default 5 s.
@@ -51,7 +53,8 @@ impl Default for PostgresOptions {
 pub struct MigrateOptions {
     /// The schema to create, if missing, and to put the tables in. Default `crm`.
     pub schema: String,
-    /// The migrations of the entities: the standard catalog's and the embedder's own, in any order. The store's
+    /// The migrations of the entities, in any order. Default: the standard catalog's
+    /// ([`standard_migrations`](crate::standard_migrations)); the embedder adds its own. The store's
     /// own (see [`system_migrations`](crate::system_migrations)) are added. Versions are unique; those below 100
     /// are the library's.
     pub migrations: Vec<Migration>,
@@ -68,7 +71,7 @@ impl Default for MigrateOptions {
     fn default() -> Self {
         Self {
             schema: "crm".to_owned(),
-            migrations: Vec::new(),
+            migrations: crate::standard_migrations(),
             runtime_role: None,
             row_level_security: false,
         }

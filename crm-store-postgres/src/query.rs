@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use crm_core::catalog::{EntityDef, FieldType};
-use crm_core::criteria::Path;
-use crm_core::store::{Direction, Group, GroupQuery, MAX_LIMIT, Measure, Query, StoreError};
+use crm_core::store::{Direction, Group, GroupQuery, Measure, Query, StoreError};
 use crm_core::value::Value;
+use rust_decimal::Decimal;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -16,19 +16,8 @@ use crate::filter::{BASE, Scope};
 use crate::names::{Names, literal, quote};
 use crate::sql::{Sql, after_prefix};
 
-/// Refuses a limit above the contract's.
-pub(crate) fn limit(limit: usize) -> Result<i64, StoreError> {
-    if limit > MAX_LIMIT {
-        return Err(StoreError::Refused {
-            why: format!("a read returns at most {MAX_LIMIT}, and {limit} were asked"),
-        });
-    }
-    Ok(limit as i64)
-}
-
 /// The records with these ids.
-pub(crate) fn get(names: &Names, tenant: Uuid, def: &EntityDef, ids: &[Uuid]) -> Result<Sql, StoreError> {
-    limit(ids.len())?;
+pub(crate) fn get(names: &Names, tenant: Uuid, def: &EntityDef, ids: &[Uuid]) -> Sql {
     let mut scope = Scope::new(names, tenant);
     let ids = scope.args.bind(ids.to_vec());
     let text = format!(
@@ -36,27 +25,22 @@ pub(crate) fn get(names: &Names, tenant: Uuid, def: &EntityDef, ids: &[Uuid]) ->
         select_list(def, BASE),
         scope.from(def)
     );
-    Ok(scope.args.into_sql(text))
+    scope.args.into_sql(text)
 }
 
 /// The records of a query; without its limit for a scan.
-pub(crate) fn find(names: &Names, tenant: Uuid, query: &Query, limited: bool) -> Result<Sql, StoreError> {
+pub(crate) fn find(names: &Names, tenant: Uuid, query: &Query, limited: bool) -> Sql {
     let mut scope = Scope::new(names, tenant);
-    let condition = scope.condition(&query.filter)?;
+    let condition = scope.condition(&query.filter);
     let tokens = tokens(&mut scope, names, query);
     let order = order(&mut scope, query);
-    let end = if limited {
-        let limit = limit(query.limit)?;
-        format!(" LIMIT {}", scope.args.bind(limit))
-    } else {
-        String::new()
-    };
+    let end = if limited { format!(" LIMIT {}", scope.args.bind(query.limit as i64)) } else { String::new() };
     let text = format!(
         "SELECT {} {} WHERE {BASE}.tenant = $1 AND {condition}{tokens} ORDER BY {order}{end}",
         select_list(query.def, BASE),
         scope.from(query.def),
     );
-    Ok(scope.args.into_sql(text))
+    scope.args.into_sql(text)
 }
 
 fn tokens(scope: &mut Scope<'_>, names: &Names, query: &Query) -> String {
@@ -92,8 +76,6 @@ fn order(scope: &mut Scope<'_>, query: &Query) -> String {
                 keys.push(format!("({}) IS TRUE {direction}", custom::exists(&value)));
                 keys.extend(custom::sort_keys(&value).iter().map(|key| format!("{key} {direction}")));
             }
-            (FieldType::List, _) => keys.push(format!("(cardinality({value}) > 0) IS TRUE {direction}")),
-            (FieldType::Custom | FieldType::Json, _) => keys.push(format!("{value} IS NOT NULL {direction}")),
             _ => keys.push(format!("{value} {direction}")),
         }
     }
@@ -102,20 +84,17 @@ fn order(scope: &mut Scope<'_>, query: &Query) -> String {
 }
 
 /// Counts and sums. One more group than the limit is asked for, to tell when there are too many.
-pub(crate) fn group(names: &Names, tenant: Uuid, query: &GroupQuery) -> Result<Sql, StoreError> {
-    let most = limit(query.limit)?;
+pub(crate) fn group(names: &Names, tenant: Uuid, query: &GroupQuery) -> Sql {
+    let most = query.limit as i64;
     let mut scope = Scope::new(names, tenant);
     let mut columns = Vec::new();
     for path in &query.by {
-        if path.field_def().field_type() == FieldType::Json {
-            return Err(refused(path, "grouped by"));
-        }
         columns.push(scope.stored(path));
     }
     for measure in &query.measures {
-        columns.push(measure_sql(&mut scope, measure)?);
+        columns.push(measure_sql(&mut scope, measure));
     }
-    let condition = scope.condition(&query.filter)?;
+    let condition = scope.condition(&query.filter);
     let by: Vec<String> = (1..=query.by.len()).map(|place| place.to_string()).collect();
     let by = if by.is_empty() { String::new() } else { format!(" GROUP BY {}", by.join(", ")) };
     let end = scope.args.bind(most + 1);
@@ -124,38 +103,35 @@ pub(crate) fn group(names: &Names, tenant: Uuid, query: &GroupQuery) -> Result<S
         "SELECT {list} {} WHERE {BASE}.tenant = $1 AND {condition}{by} LIMIT {end}",
         scope.from(query.def)
     );
-    Ok(scope.args.into_sql(text))
+    scope.args.into_sql(text)
 }
 
-fn refused(path: &Path, how: &str) -> StoreError {
-    StoreError::Refused { why: format!("{}.{} cannot be {how}", path.def.name, path.field_def().name) }
-}
-
-fn measure_sql(scope: &mut Scope<'_>, measure: &Measure) -> Result<String, StoreError> {
+fn measure_sql(scope: &mut Scope<'_>, measure: &Measure) -> String {
     let (path, smallest) = match measure {
-        Measure::Count => return Ok("count(*)".to_owned()),
+        Measure::Count => return "count(*)".to_owned(),
         Measure::Sum(path) => {
             let value = scope.stored(path);
-            let value = match path.field_def().field_type() {
-                FieldType::Int | FieldType::Decimal => value,
-                FieldType::Custom if path.custom.is_some() => custom::as_decimal(&value),
-                _ => return Err(refused(path, "summed")),
-            };
-            return Ok(format!("coalesce(sum({value}), 0)"));
+            let value = if path.custom.is_some() { custom::as_decimal(&value) } else { value };
+            // As text: the driver would drop the digits that a decimal has no room for, without a word.
+            return format!("trim_scale(coalesce(sum({value}), 0))::text");
         }
         Measure::Min(path) => (path, true),
         Measure::Max(path) => (path, false),
     };
     let value = scope.stored(path);
     let name = if smallest { "min" } else { "max" };
-    Ok(match path.field_def().field_type() {
+    match path.field_def().field_type() {
         FieldType::Bool => format!("{}({value})", if smallest { "bool_and" } else { "bool_or" }),
         // Older servers cannot compare ids in an aggregate; their text orders the same.
         FieldType::Id => format!("{name}({value}::text COLLATE \"C\")::uuid"),
         FieldType::Text => format!("{name}(nullif({value}, ''))"),
-        FieldType::List | FieldType::Custom | FieldType::Json => return Err(refused(path, "compared")),
+        FieldType::Custom => {
+            let direction = if smallest { "ASC" } else { "DESC NULLS LAST" };
+            let keys = custom::sort_keys(&value).map(|key| format!("{key} {direction}")).join(", ");
+            format!("(array_agg({value} ORDER BY {keys}) FILTER (WHERE {}))[1]", custom::comparable(&value))
+        }
         _ => format!("{name}({value})"),
-    })
+    }
 }
 
 /// Reads the groups, in the order of their values.
@@ -189,14 +165,25 @@ fn read_group(query: &GroupQuery, row: &PgRow) -> Result<Group, StoreError> {
     }
     let mut measures = Vec::with_capacity(query.measures.len());
     for (place, measure) in query.measures.iter().enumerate() {
-        let kind = match measure {
-            Measure::Count => FieldType::Int,
-            Measure::Sum(_) => FieldType::Decimal,
-            Measure::Min(path) | Measure::Max(path) => path.field_def().field_type(),
+        let place = query.by.len() + place;
+        let value = match measure {
+            Measure::Count => read_value(FieldType::Int, row, place),
+            Measure::Sum(_) => Some(Value::Decimal(read_sum(row, place)?)),
+            Measure::Min(path) | Measure::Max(path) if path.custom.is_some() => read_custom(row, place),
+            Measure::Min(path) | Measure::Max(path) => read_value(path.field_def().field_type(), row, place),
         };
-        measures.push(read_value(kind, row, query.by.len() + place).ok_or_else(|| corrupt("a measure"))?);
+        measures.push(value.ok_or_else(|| corrupt("a measure"))?);
     }
     Ok(Group { by, measures })
+}
+
+/// Reads an exact sum, or refuses one that has no room in a decimal.
+fn read_sum(row: &PgRow, place: usize) -> Result<Decimal, StoreError> {
+    let corrupt = |_| StoreError::Corrupt { what: "a sum".to_owned() };
+    let text: &str = row.try_get(place).map_err(corrupt)?;
+    Decimal::from_str_exact(text).map_err(|_| StoreError::Refused {
+        why: "a sum has more than 28 digits; narrow the filter".to_owned(),
+    })
 }
 
 /// Reads one value of a custom field.
@@ -211,23 +198,16 @@ fn read_custom(row: &PgRow, place: usize) -> Option<Value> {
     }
 }
 
-fn parent(def: &EntityDef) -> Result<String, StoreError> {
-    def.parent.map(quote).ok_or_else(|| StoreError::Refused {
-        why: format!("{} has no parent, so there is no hierarchy", def.name),
-    })
+/// The link to the parent; the question has been checked to have one.
+fn parent(def: &EntityDef) -> String {
+    quote(def.parent.unwrap_or("id"))
 }
 
 /// The record and those above it. The path walked so far stops a circle.
-pub(crate) fn ancestors(
-    names: &Names,
-    tenant: Uuid,
-    def: &EntityDef,
-    id: Uuid,
-    most: usize,
-) -> Result<Sql, StoreError> {
-    let (parent, table) = (parent(def)?, names.of(def));
+pub(crate) fn ancestors(names: &Names, tenant: Uuid, def: &EntityDef, id: Uuid, most: usize) -> Sql {
+    let (parent, table) = (parent(def), names.of(def));
     let mut scope = Scope::new(names, tenant);
-    let (id, most) = (scope.args.bind(id), scope.args.bind(limit(most)?));
+    let (id, most) = (scope.args.bind(id), scope.args.bind(most as i64));
     let text = format!(
         "WITH RECURSIVE up (id, next, depth, walked) AS (\
          SELECT p.id, p.{parent}, 0::bigint, ARRAY[p.id] FROM {table} AS p WHERE p.tenant = $1 AND p.id = {id} \
@@ -238,30 +218,23 @@ pub(crate) fn ancestors(
          ORDER BY up.depth LIMIT {most}",
         select_list(def, BASE),
     );
-    Ok(scope.args.into_sql(text))
+    scope.args.into_sql(text)
 }
 
-/// The record and all live ones below it. The path walked so far stops a circle.
-pub(crate) fn subtree(
-    names: &Names,
-    tenant: Uuid,
-    def: &EntityDef,
-    id: Uuid,
-    most: usize,
-) -> Result<Sql, StoreError> {
-    let (parent, table) = (parent(def)?, names.of(def));
+/// The record and all live ones below it, ways through deleted ones included. The path walked so far stops a circle.
+pub(crate) fn subtree(names: &Names, tenant: Uuid, def: &EntityDef, id: Uuid, most: usize) -> Sql {
+    let (parent, table) = (parent(def), names.of(def));
     let mut scope = Scope::new(names, tenant);
-    let (id, most) = (scope.args.bind(id), scope.args.bind(limit(most)?));
+    let (id, most) = (scope.args.bind(id), scope.args.bind(most as i64));
     let text = format!(
         "WITH RECURSIVE down (id, depth, walked) AS (\
          SELECT c.id, 0::bigint, ARRAY[c.id] FROM {table} AS c WHERE c.tenant = $1 AND c.id = {id} \
          UNION ALL \
          SELECT c.id, down.depth + 1, down.walked || c.id FROM down JOIN {table} AS c \
-         ON c.tenant = $1 AND c.{parent} = down.id WHERE c.deleted_at IS NULL AND c.id <> ALL(down.walked) \
-         AND down.depth + 1 < {most}) \
+         ON c.tenant = $1 AND c.{parent} = down.id WHERE c.id <> ALL(down.walked)) \
          SELECT {} FROM down JOIN {table} AS {BASE} ON {BASE}.tenant = $1 AND {BASE}.id = down.id \
-         ORDER BY down.depth, down.id LIMIT {most}",
+         WHERE {BASE}.deleted_at IS NULL OR down.depth = 0 ORDER BY down.depth, down.id LIMIT {most}",
         select_list(def, BASE),
     );
-    Ok(scope.args.into_sql(text))
+    scope.args.into_sql(text)
 }

@@ -11,6 +11,7 @@ use crate::filter::Scope;
 use crate::inner::Inner;
 use crate::log;
 use crate::query;
+use crate::question;
 use crate::sql::Sql;
 use crate::timeline;
 
@@ -18,20 +19,8 @@ impl Inner {
     /// The one statement that answers this read.
     pub(crate) fn statement(&self, tenant: TenantId, read: &Read) -> Result<Sql, StoreError> {
         let (names, tenant) = (&self.names, tenant.0);
-        match read {
-            Read::Get { def, .. }
-            | Read::Ancestors { def, .. }
-            | Read::Subtree { def, .. }
-            | Read::History { def, .. } => self.known(def)?,
-            Read::Find(query) => self.known(query.def)?,
-            Read::Group(query) => self.known(query.def)?,
-            Read::Timeline(_)
-            | Read::Key { .. }
-            | Read::Log { .. }
-            | Read::LogHead
-            | Read::Position { .. } => {}
-        }
-        match read {
+        question::check(&self.catalog, read)?;
+        Ok(match read {
             Read::Get { def, ids } => query::get(names, tenant, def, ids),
             Read::Find(query) => query::find(names, tenant, query, true),
             Read::Group(query) => query::group(names, tenant, query),
@@ -46,24 +35,24 @@ impl Inner {
                 let mut scope = Scope::new(names, tenant);
                 let (command, key) = (scope.args.bind(*command), scope.args.bind(key.clone()));
                 let table = names.table("crm_keys");
-                Ok(scope.args.into_sql(format!(
+                scope.args.into_sql(format!(
                     "SELECT digest, result, at FROM {table} WHERE tenant = $1 AND command = {command} AND key = {key}"
-                )))
+                ))
             }
             Read::LogHead => {
                 let scope = Scope::new(names, tenant);
                 let table = names.table("crm_log_head");
-                Ok(scope.args.into_sql(format!("SELECT number FROM {table} WHERE tenant = $1")))
+                scope.args.into_sql(format!("SELECT number FROM {table} WHERE tenant = $1"))
             }
             Read::Position { consumer } => {
                 let mut scope = Scope::new(names, tenant);
                 let consumer = scope.args.bind(consumer.clone());
                 let table = names.table("crm_consumers");
-                Ok(scope.args.into_sql(format!(
+                scope.args.into_sql(format!(
                     "SELECT number FROM {table} WHERE tenant = $1 AND consumer = {consumer}"
-                )))
+                ))
             }
-        }
+        })
     }
 }
 

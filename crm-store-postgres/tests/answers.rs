@@ -54,9 +54,16 @@ fn some_value(dice: &mut Dice, kind: &Kind, ids: &[Uuid]) -> Value {
         FieldType::Date => Value::Date(format!("2024-02-2{}", dice.below(9)).parse().unwrap()),
         FieldType::Id => Value::Id(dice.of(ids)),
         FieldType::List => Value::List((0..dice.below(3)).map(|_| dice.of(&WORDS).to_owned()).collect()),
-        FieldType::Custom => Value::Custom(
-            ["k", "l"].iter().filter_map(|key| Some(((*key).to_owned(), custom_value(dice)?))).collect(),
-        ),
+        FieldType::Custom => {
+            let mut map = BTreeMap::new();
+            for key in ["k", "l"] {
+                map.extend(custom_value(dice).map(|value| (key.to_owned(), value)));
+            }
+            if dice.below(3) > 0 {
+                map.insert("n".to_owned(), decimal(dice.of(&["-1.5", "2", "10"])));
+            }
+            Value::Custom(map)
+        }
         FieldType::Json => Value::Json(serde_json::json!({"k": dice.below(3)})),
     }
 }
@@ -255,7 +262,7 @@ async fn sorts_and_scans_give_the_core_s_order() {
             .map(|_| {
                 let path = loop {
                     let path = some_path(&mut dice);
-                    if path.custom.is_none() {
+                    if path.custom.is_none() && path.field_def().field_type() != FieldType::List {
                         break path;
                     }
                 };
@@ -300,10 +307,23 @@ async fn groups_are_exact() {
     let mut dice = Dice(13);
     let w = world(&mut dice, 800).await;
     for _ in 0..60 {
-        let by: Vec<Path> = (0..dice.below(3)).map(|_| some_path(&mut dice)).collect();
+        let by: Vec<Path> = (0..dice.below(3))
+            .map(|_| {
+                loop {
+                    let path = some_path(&mut dice);
+                    if path.field_def().field_type() != FieldType::List {
+                        break path;
+                    }
+                }
+            })
+            .collect();
         let own = |name: &str| Path::own(&CUSTOMER, name).unwrap();
+        let custom = Path { custom: Some("n".to_owned()), ..own("custom") };
         let measures = vec![
             Measure::Count,
+            Measure::Sum(custom.clone()),
+            Measure::Min(custom.clone()),
+            Measure::Max(custom),
             Measure::Sum(own("revenue")),
             Measure::Sum(own("score")),
             Measure::Min(own("birthday")),
@@ -431,21 +451,65 @@ async fn hierarchies_stop_at_circles() {
     assert_eq!(read(chain[2].id(), 100).await, ["210", "234"]);
     assert_eq!(read(chain[2].id(), 2).await, ["21", "23"]);
     s.store.commit(&s.change(vec![deleted(&chain[3])])).await.unwrap();
-    assert_eq!(read(chain[2].id(), 100).await, ["210", "2"]);
+    // What stands below a deleted one is still below.
+    assert_eq!(read(chain[2].id(), 100).await, ["210", "24"]);
+    assert_eq!(read(chain[2].id(), 2).await, ["21", "24"]);
+    assert_eq!(read(chain[3].id(), 100).await, ["3210", "34"]);
     assert_eq!(read(chain[4].id(), 100).await[0], "43210");
     s.store.commit(&s.change(vec![changed(&chain[0], "parent_id", Value::Id(chain[2].id()))])).await.unwrap();
-    assert_eq!(read(chain[2].id(), 100).await, ["210", "201"]);
+    assert_eq!(read(chain[2].id(), 100).await, ["210", "2014"]);
     let refused = s.store.read(s.tenant, &[Read::Subtree { def: &NOTE, id: Uuid::nil(), limit: 1 }]).await;
     assert!(matches!(refused, Err(StoreError::Refused { .. })));
     s.drop().await;
 }
 
 #[tokio::test]
-async fn limits_above_the_contract_s_are_refused() {
+async fn what_the_contract_does_not_offer_is_refused_before_anything_is_sent() {
     let s = Scratch::new().await;
-    let mut query = query(Filter::always(), Vec::new());
-    query.limit = 10_001;
-    assert!(matches!(s.store.read(s.tenant, &[Read::Find(query)]).await, Err(StoreError::Refused { .. })));
+    let sent = s.store.statements();
+    let all = || query(Filter::always(), Vec::new());
+    let own = |name: &str| Path::own(&CUSTOMER, name).unwrap();
+    let of = |path: Path| Filter::leaf(path, Test::Exists);
+    let group = |measure| {
+        Read::Group(GroupQuery {
+            def: &CUSTOMER,
+            filter: Filter::always(),
+            by: vec![],
+            measures: vec![measure],
+            limit: 1,
+        })
+    };
+    let sorted =
+        |path| Read::Find(query(Filter::always(), vec![Order { path, direction: Direction::Ascending }]));
+    for read in [
+        Read::Find(Query { limit: 10_001, ..all() }),
+        Read::Find(Query { limit: 0, ..all() }),
+        Read::Get { def: &CUSTOMER, ids: vec![Uuid::nil(); 10_001] },
+        Read::Log { after: 0, limit: 10_001 },
+        Read::Find(query(of(Path { field: 999, ..own("name") }), vec![])),
+        Read::Find(query(of(Path::own(&NOTE, "title").unwrap()), vec![])),
+        Read::Find(query(of(Path { links: vec![(&NOTE, 5)], ..own("name") }), vec![])),
+        Read::Find(query(of(Path { links: vec![(&CUSTOMER, 999)], ..own("name") }), vec![])),
+        Read::Find(query(of(Path { custom: Some("k".to_owned()), ..own("name") }), vec![])),
+        sorted(own("tags")),
+        sorted(own("custom")),
+        sorted(own("settings")),
+        group(Measure::Sum(own("name"))),
+        group(Measure::Max(own("tags"))),
+        Read::Subtree { def: &NOTE, id: Uuid::nil(), limit: 1 },
+    ] {
+        let refused = s.store.read(s.tenant, std::slice::from_ref(&read)).await;
+        assert!(matches!(refused, Err(StoreError::Refused { .. })), "{read:?}");
+    }
+    assert_eq!(s.store.statements(), sent);
+    // A sum that no decimal holds.
+    let mut rich: Vec<Record> = (0..199).map(|_| customer("rich")).collect();
+    for c in &mut rich {
+        c.set("revenue", decimal("999999999999999.999999999999"));
+    }
+    s.insert(rich).await;
+    let refused = s.store.read(s.tenant, &[group(Measure::Sum(own("revenue")))]).await;
+    assert!(matches!(&refused, Err(StoreError::Refused { why }) if why.contains("28 digits")), "{refused:?}");
     s.drop().await;
 }
 

@@ -239,7 +239,15 @@ async fn links_lead_somewhere_and_nothing_that_is_referred_to_goes() {
     delete.none_refer.push(NoneRefer { def: &NOTE, field: "customer_id", id: new_id() });
     delete.none_refer.push(NoneRefer { def: &NOTE, field: "customer_id", id: c.id() });
     assert_eq!(s.store.commit(&delete).await, Err(in_use.clone()));
-    assert_eq!(s.store.commit(&s.change(vec![Write::Purge(c.clone())])).await, Err(in_use));
+    assert_eq!(s.store.commit(&s.change(vec![Write::Purge(c.clone())])).await, Err(in_use.clone()));
+    let mut other = customer("other");
+    other.set("score", Value::Int(1));
+    let beside = s.change(vec![
+        Write::Insert(other.clone()),
+        Write::Insert(note(&other, "elsewhere", at(0))),
+        Write::Purge(c.clone()),
+    ]);
+    assert_eq!(s.store.commit(&beside).await, Err(in_use));
     // Deleting the note in the same change set clears the way, and purging both needs no order.
     let mut both = s.change(vec![deleted(&n), deleted(&c)]);
     both.none_refer.push(NoneRefer { def: &NOTE, field: "customer_id", id: c.id() });
@@ -265,6 +273,19 @@ async fn what_no_store_accepts_is_refused_before_anything_is_sent() {
     let update = s.change(vec![changed(&receipt, "what", text("other"))]);
     let refused = s.store.commit(&update).await;
     assert_eq!(refused, Err(WriteError::AppendOnly { entity: "receipt" }.into()));
+    let mut ahead = customer("x");
+    ahead.values[1] = Value::Int(2);
+    let mut short = customer("x");
+    short.values.pop();
+    let mut doubled = s.change(vec![Write::Insert(customer("x")), Write::Insert(customer("y"))]);
+    doubled.log[1].ordinal = 0;
+    let mut nowhere = s.change(Vec::new());
+    nowhere.none_refer.push(NoneRefer { def: &NOTE, field: "no_such", id: Uuid::nil() });
+    let (ahead, short) = (s.change(vec![Write::Insert(ahead)]), s.change(vec![Write::Insert(short)]));
+    for set in [ahead, short, doubled, nowhere] {
+        let refused = s.store.commit(&set).await;
+        assert!(matches!(refused, Err(CommitError::Store(StoreError::Refused { .. }))), "{refused:?}");
+    }
     assert_eq!(s.store.statements(), before);
     // A check of the database that the core should have made: its code comes back, no text of the row.
     let mut long = customer("x");

@@ -43,6 +43,7 @@ async fn the_catalog_is_what_information_schema_says() {
     for def in catalog().entities() {
         let mut expected = vec![("tenant".to_owned(), "uuid", None, false, None)];
         for field in &def.fields {
+            let null = !field.required || matches!(field.field_type(), FieldType::List | FieldType::Custom);
             let (udt, collation, precision) = match field.field_type() {
                 FieldType::Bool => ("bool", None, None),
                 FieldType::Int => ("int8", None, None),
@@ -55,9 +56,9 @@ async fn the_catalog_is_what_information_schema_says() {
                 FieldType::Custom => ("jsonb", None, None),
                 FieldType::Json => ("json", None, None),
             };
-            expected.push((field.name.to_owned(), udt, collation, !field.required, precision));
+            expected.push((field.name.to_owned(), udt, collation, null, precision));
             if field.folded {
-                expected.push((format!("{}_fold", field.name), udt, collation, !field.required, precision));
+                expected.push((format!("{}_fold", field.name), udt, collation, null, precision));
             }
         }
         let mut found: Vec<_> = rows
@@ -81,10 +82,8 @@ async fn the_catalog_is_what_information_schema_says() {
         assert_eq!(s.count(&constraints("FOREIGN KEY")).await, links);
         assert_eq!(s.count(&constraints("PRIMARY KEY")).await, 1);
         for rule in def.uniques {
-            let index = format!(
-                "pg_indexes WHERE schemaname = '$S' AND indexname = '{}' AND indexdef LIKE 'CREATE UNIQUE%(tenant, %'",
-                rule.name
-            );
+            let index =
+                format!("pg_index WHERE indexrelid = to_regclass('$S.{}') AND indisunique", rule.name);
             assert_eq!(s.count(&index).await, 1, "{}", rule.name);
         }
     }
@@ -248,4 +247,15 @@ async fn append_only_is_refused_by_the_server_itself() {
     s.insert(vec![receipt("again")]).await;
     assert!(s.execute("DELETE FROM $S.receipts").await.is_err());
     s.drop().await;
+}
+
+#[test]
+fn xt_01_the_standard_migration_is_what_the_catalog_says() {
+    let catalog = crm_core::standard_catalog().build().unwrap();
+    let kept = include_str!("../migrations/0010_standard.sql");
+    let generated = crm_store_postgres::ddl_all(&catalog);
+    assert!(
+        kept.ends_with(&generated),
+        "write the output of `cargo run -p crm-store-postgres --example ddl` to migrations/0010_standard.sql"
+    );
 }

@@ -7,12 +7,16 @@
 //! ```
 //!
 //! - [`contract`] holds what the trait [`Store`] promises, stated over change sets and reads;
+//! - [`broken`] holds stores that break one promise each, and shows that it is noticed;
+//! - [`guide`] shows how to write an adapter;
 //! - [`facade`] holds what an embedding service sees, stated over a [`Crm`](crm_core::Crm).
 //!
 //! The environment variable `CRM_FULL=1` runs everything at full size.
 
+pub mod broken;
 pub mod contract;
 pub mod facade;
+pub mod guide;
 
 use std::sync::Arc;
 

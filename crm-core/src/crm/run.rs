@@ -197,14 +197,16 @@ impl Crm {
     }
 }
 
-/// The digest of the input, when the request carries a key.
+/// The digest of the input and of who gives it, when the request carries a key.
 fn key_digest<C: Command>(ctx: &Context, command: &C) -> Result<Option<String>, Error<C::Refusal>> {
     let Some(key) = &ctx.key else { return Ok(None) };
     if key.is_empty() || key.len() > LONGEST_KEY || key.contains('\0') {
         let why = format!("accepted are 1 to {LONGEST_KEY} bytes of text without U+0000");
         return Err(Error::Invalid(vec![crate::record::FieldError::new("idempotency key", why)]));
     }
-    Ok(Some(crate::log::hex(&Sha256::digest(command.input().to_string()))))
+    // The actor belongs to it: a repeat hands out what the first one gave, which others may not see.
+    let actor = (ctx.actor.kind, ctx.actor.id, command.input());
+    Ok(Some(crate::log::hex(&Sha256::digest(serde_json::json!(actor).to_string()))))
 }
 
 /// Adds a need, joining records of one entity into one read.

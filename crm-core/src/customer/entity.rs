@@ -11,7 +11,7 @@ record_id! {
     CustomerId
 }
 
-/// How many customers may stand above one another.
+/// How many customers may stand above one that is created or moved.
 pub const MAX_HIERARCHY_DEPTH: usize = 100;
 
 crate::codes! {

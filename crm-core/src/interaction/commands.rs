@@ -159,7 +159,26 @@ impl Command for LogInteractions {
     }
 
     fn recall(&self, loaded: &Loaded, written: &[(String, Uuid, i64)]) -> Option<Self::Output> {
-        written.iter().map(|(_, id, _)| loaded.get(InteractionId(*id)).ok().flatten()).collect()
+        // What was known by its external id was not written the first time.
+        let stored: Vec<Interaction> = written
+            .iter()
+            .map(|(_, id, _)| loaded.get(InteractionId(*id)).ok().flatten())
+            .collect::<Option<_>>()?;
+        let is = |stored: &Interaction, given: &Interaction, id: &str| {
+            stored.source == given.source && stored.external_id.as_deref() == Some(id)
+        };
+        let asked = |stored: &&Interaction| {
+            self.interactions.iter().any(|given| external_id(given).is_some_and(|id| is(stored, given, &id)))
+        };
+        let mut without_id = stored.iter().filter(|stored| !asked(stored));
+        let recalled = self.interactions.iter().map(|given| match external_id(given) {
+            None => without_id.next().cloned(),
+            Some(id) => {
+                let known = loaded.all::<Interaction>(&format!("known {}", given.source.code())).ok()?;
+                stored.iter().chain(&known).find(|stored| is(stored, given, &id)).cloned()
+            }
+        });
+        recalled.collect()
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::customer::{Customer, Expect, at_place, input_of, live_customer};
-use crate::invoice::{Invoice, InvoiceId, InvoiceLine, InvoiceStatus};
+use crate::invoice::{Invoice, InvoiceId, InvoiceLine};
 use crate::policy::Action;
 use crate::record::FieldError;
 
@@ -27,8 +27,10 @@ pub enum InvoiceRefusal {
         /// The sum of the lines.
         lines: Decimal,
     },
-    /// An invoice that is no draft keeps its amounts.
-    #[error("invoice {0} is no draft, so its total stays as it is; void it and write another")]
+    /// A recorded invoice keeps its total, the sum of its lines.
+    #[error(
+        "the total of invoice {0} is the sum of its lines and stays as it is; void it and record another"
+    )]
     Fixed(InvoiceId),
 }
 
@@ -188,7 +190,7 @@ impl Command for UpdateInvoice<'_> {
         self.expect.check("invoice", self.id.0, before.meta.version)?;
         let mut after = before.clone();
         (self.change)(&mut after);
-        if before.status != InvoiceStatus::Draft && after.total != before.total {
+        if after.total != before.total {
             return Err(Decline::Refused(InvoiceRefusal::Fixed(self.id)));
         }
         let after = changes.update(&before, &after)?;

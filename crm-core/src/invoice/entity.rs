@@ -49,8 +49,7 @@ crate::codes! {
     validate,
     unique(name = "invoice_number_once", fields("number")),
     index(name = "invoices_by_customer", fields("customer_id", "issued_at")),
-    index(name = "invoices_by_status", fields("status", "due_on")),
-    check(ordered("amount_paid", "total"))
+    index(name = "invoices_by_status", fields("status", "due_on"))
 )]
 pub struct Invoice {
     /// The id.
@@ -72,10 +71,10 @@ pub struct Invoice {
     /// ISO 4217; all amounts of the invoice are in it.
     #[field(frozen)]
     pub currency: Currency,
-    /// The sum of its lines, in the currency, at most its minor unit's decimals.
+    /// The sum of its lines, in the currency, at most its minor unit's decimals; negative for a credit note.
     #[field(decimal(4))]
     pub total: Decimal,
-    /// What was paid of it.
+    /// What was paid of it: between zero and the total.
     #[field(decimal(4))]
     pub amount_paid: Decimal,
 }
@@ -120,6 +119,11 @@ impl Validate for Invoice {
             if let Err(error) = crate::format::amount(amount, &self.currency) {
                 errors.push(FieldError::new(field, error.to_string()));
             }
+        }
+        let zero = Decimal::ZERO;
+        let (least, most) = (self.total.min(zero), self.total.max(zero));
+        if self.amount_paid < least || self.amount_paid > most {
+            errors.push(FieldError::new("amount_paid", format!("is not between {least} and {most}")));
         }
         errors
     }

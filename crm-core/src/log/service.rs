@@ -33,18 +33,29 @@ impl<'a> Logs<'a> {
     pub async fn next(&self, ctx: &Context, consumer: &str, limit: usize) -> Result<Vec<LogRow>, Error> {
         self.crm.allow(ctx, Action::Audit, "log")?;
         consumer_name(consumer)?;
+        if limit == 0 || limit > MAX_LIMIT {
+            let why = format!("is {limit}; accepted are 1 to {MAX_LIMIT}");
+            return Err(Error::Invalid(vec![FieldError::new("limit", why)]));
+        }
         let read = Read::Position { consumer: consumer.to_owned() };
         let position = match self.crm.read(ctx, &[read]).await?.pop() {
             Some(Answer::Position(position)) => position,
             _ => 0,
         };
-        Ok(self.after(ctx, position, limit.clamp(1, MAX_LIMIT)).await?)
+        Ok(self.after(ctx, position, limit).await?)
     }
 
     /// Says that a consumer has done its work up to and including this row's number.
     pub async fn acknowledge(&self, ctx: &Context, consumer: &str, number: i64) -> Result<(), Error> {
         self.crm.allow(ctx, Action::Audit, "log")?;
         consumer_name(consumer)?;
+        let head = self.head(ctx).await?;
+        if number < 1 || number > head {
+            let why = format!(
+                "is {number}; the log has the numbers 1 to {head}, acknowledge one that was delivered"
+            );
+            return Err(Error::Invalid(vec![FieldError::new("number", why)]));
+        }
         Ok(self.crm.store().acknowledge(ctx.tenant, consumer, number).await?)
     }
 

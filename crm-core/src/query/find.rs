@@ -204,11 +204,19 @@ fn search_tokens(text: &str, region: Option<Country>) -> (Vec<String>, Option<St
     let last = if text.ends_with(char::is_whitespace) { None } else { words.pop() };
     let mut tokens = format::tokens(&words.join(" "));
     let prefix = last.and_then(|word| {
-        let mut of_word = format::tokens(word);
-        if of_word.len() == 1 {
-            of_word.pop()
+        // Of `jane.doe@exam` only the part after the last sign is a beginning.
+        let begins = word
+            .char_indices()
+            .rev()
+            .find(|(_, c)| !c.is_alphanumeric())
+            .map_or(0, |(at, c)| at + c.len_utf8());
+        let (whole, beginning) = word.split_at(begins);
+        tokens.append(&mut format::tokens(whole));
+        let mut of_beginning = format::tokens(beginning);
+        if of_beginning.len() == 1 {
+            of_beginning.pop()
         } else {
-            tokens.append(&mut of_word);
+            tokens.append(&mut of_beginning);
             None
         }
     });

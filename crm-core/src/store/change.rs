@@ -68,7 +68,9 @@ pub enum Write {
         /// As it shall be.
         after: Record,
     },
-    /// The record is removed for good, if it is at this version. Only retention and sweeps do this.
+    /// The record is removed for good, if it is at this version. Only retention and sweeps do this. While a record,
+    /// deleted or not, has it in a [`Link`](crate::catalog::Kind::Link), the answer is
+    /// [`CommitError::InUse`](crate::store::CommitError::InUse).
     Purge(Record),
 }
 

@@ -71,7 +71,8 @@ pub enum CommitError {
     Conflict {
         /// The entity.
         entity: &'static str,
-        /// The record.
+        /// The record. When an inserted one was there already and the server does not say which, one of those
+        /// inserted.
         id: Uuid,
     },
     /// A unique rule of the catalog would be broken.
@@ -80,7 +81,8 @@ pub enum CommitError {
         /// The rule's name.
         rule: &'static str,
     },
-    /// A link leads to a record that this tenant does not have.
+    /// A [`Link`](crate::catalog::Kind::Link) leads to a record that this tenant does not have. Links to any entity
+    /// ([`AnyLink`](crate::catalog::Kind::AnyLink)) are the core's to check.
     #[error("{entity}.{field} leads to nothing")]
     Dangling {
         /// The entity that holds the link.
@@ -88,7 +90,7 @@ pub enum CommitError {
         /// The link.
         field: &'static str,
     },
-    /// A [`NoneRefer`](crate::store::NoneRefer) condition does not hold.
+    /// A [`NoneRefer`](crate::store::NoneRefer) condition does not hold, or a purged record is still linked to.
     #[error("{entity}.{field} still refers to {id}")]
     InUse {
         /// The entity that refers.

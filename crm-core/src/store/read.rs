@@ -38,7 +38,8 @@ pub enum Read {
         /// At most [`MAX_LIMIT`].
         limit: usize,
     },
-    /// The record and all live ones below it, parents before children, by (depth, id); at most `limit`.
+    /// The record itself, deleted or not, and all live ones below it, parents before children, by (depth, id); at
+    /// most `limit`. What is below a deleted one is reached through it.
     /// Answered by [`Answer::Records`].
     Subtree {
         /// An entity with a parent.
@@ -151,9 +152,9 @@ pub enum Measure {
     Count,
     /// The exact sum of a decimal or whole number field; missing values add nothing.
     Sum(Path),
-    /// The smallest value; missing for none.
+    /// The smallest value as stored, not folded; missing for none.
     Min(Path),
-    /// The largest value; missing for none.
+    /// The largest value as stored, not folded; missing for none.
     Max(Path),
 }
 

@@ -148,6 +148,8 @@ impl Command for SweepPiece<'_> {
         if piece.len() < PIECE {
             moved.is_done = true;
             moved.criteria = None;
+            // The criteria may name a person; the log must not keep what the record forgets.
+            changes.erase_log(&stored.to_record());
         }
         let moved = changes.update(&stored, &moved)?;
         if moved.is_done {

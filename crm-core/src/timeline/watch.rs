@@ -9,7 +9,6 @@ use uuid::Uuid;
 use crate::command::Error;
 use crate::context::Context;
 use crate::crm::Crm;
-use crate::policy::Action;
 use crate::query::visible;
 use crate::record::Record;
 use crate::store::{Answer, Read, StoreError, TimelineKey, TimelineRow};
@@ -35,7 +34,7 @@ impl Timelines<'_> {
         ctx: &Context,
         anchor: Anchor,
     ) -> Result<BoxStream<'static, Result<TimelineChange, StoreError>>, Error> {
-        self.crm.allow(ctx, Action::Read, "timeline")?;
+        self.allow(ctx, &anchor)?;
         anchor_record(self.crm, &anchor)?;
         let wakes = self.crm.store().wakes(ctx.tenant).await?;
         let position = self.crm.log().head(ctx).await?;

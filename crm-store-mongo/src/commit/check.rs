@@ -130,12 +130,8 @@ pub(crate) async fn referrers(
     let place = first.get_i64("n").ok().and_then(|place| usize::try_from(place).ok());
     let Some(asked) = place.and_then(|place| asked.get(place)) else { return Ok(()) };
     let (entity, field) = (asked.def.name, asked.field);
-    Err(Failure::Commit(if asked.live {
-        let id = first.get("to").and_then(names::read_uuid).unwrap_or_default();
-        CommitError::InUse { entity, field, id }
-    } else {
-        CommitError::Dangling { entity, field }
-    }))
+    let id = first.get("to").and_then(names::read_uuid).unwrap_or_default();
+    Err(Failure::Commit(CommitError::InUse { entity, field, id }))
 }
 
 struct Asked {

@@ -1,7 +1,7 @@
 //! One multi-document transaction, driven by hand: nothing is tried again behind our back.
 
-use bson::Document;
 use bson::raw::{RawArrayBuf, RawDocumentBuf, cstr};
+use bson::{Document, doc};
 use crm_core::store::{CommitError, StoreError};
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
@@ -164,10 +164,21 @@ impl<'a> Transaction<'a> {
                     attempt += 1;
                 }
                 Err(error) if is_unknown_commit(&error) => {
+                    self.end_session().await;
                     return Err(Failure::Unknown(store_error("committing", &error)));
                 }
                 Err(error) => return Err(failure("committing", &error)),
             }
+        }
+    }
+
+    /// Ends the session on the server, and with it a transaction that may still be open there because no commit ever
+    /// arrived: it would stand in the way for a minute. One that was committed stays so.
+    async fn end_session(&mut self) {
+        self.inner.count();
+        let kill = doc! { "killSessions": [self.session().id().clone()] };
+        if self.inner.client.database("admin").run_command(kill).await.is_err() {
+            tracing::debug!("a session with a lost commit could not be ended");
         }
     }
 
@@ -276,8 +287,6 @@ impl From<StoreError> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use bson::doc;
-
     use super::*;
 
     #[test]

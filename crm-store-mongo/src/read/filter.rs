@@ -176,7 +176,8 @@ impl Translator<'_> {
     }
 }
 
-fn comparable(field: FieldType, value: &Value) -> bool {
+/// Whether a value of this type of field can compare with the literal.
+pub(crate) fn comparable(field: FieldType, value: &Value) -> bool {
     match value {
         Value::Bool(_) => field == FieldType::Bool,
         Value::Int(_) | Value::Decimal(_) => matches!(field, FieldType::Int | FieldType::Decimal),

@@ -1,8 +1,10 @@
 //! Reading.
 
+mod bound;
 mod filter;
 mod group;
 mod join;
+mod paged;
 mod query;
 pub(crate) mod timeline;
 mod tree;
@@ -19,6 +21,8 @@ use uuid::Uuid;
 
 pub(crate) use query::{Pipeline, pipeline as query_pipeline};
 
+use paged::Paged;
+
 use crate::document::{TENANT, read_instant, to_record};
 use crate::error::{corrupt, is_transient, refused, store_error};
 use crate::store::Inner;
@@ -33,7 +37,11 @@ pub(crate) async fn read(inner: &Inner, tenant: TenantId, reads: &[Read]) -> Res
         check(read)?;
     }
     // One command sees one snapshot of its own accord.
-    let one_command = reads.len() < 2 && !matches!(reads.first(), Some(Read::Subtree { .. }));
+    let one_command = match reads {
+        [] => true,
+        [one] => matches!(plan(inner, tenant, one)?, Plan::One(_)),
+        _ => false,
+    };
     let mut attempt = 1;
     loop {
         let session = if one_command {
@@ -63,23 +71,44 @@ pub(crate) async fn read(inner: &Inner, tenant: TenantId, reads: &[Read]) -> Res
     }
 }
 
-/// The aggregation that answers a read; `None` for those that take several.
-pub(crate) fn plan(inner: &Inner, tenant: TenantId, read: &Read) -> Result<Option<Pipeline>, StoreError> {
+/// How a read is answered.
+enum Plan {
+    /// By one aggregation.
+    One(Pipeline),
+    /// By batches: one, as a rule.
+    Paged(Box<Paged>),
+    /// By a walk along a hierarchy.
+    Above(&'static EntityDef, Uuid, usize),
+    /// By a walk along a hierarchy.
+    Below(&'static EntityDef, Uuid, usize),
+}
+
+fn plan(inner: &Inner, tenant: TenantId, read: &Read) -> Result<Plan, StoreError> {
     let bounded = |collection, filter: Document, sort: Document, limit: usize| Pipeline {
         collection,
         stages: vec![doc! { "$match": filter }, doc! { "$sort": sort }, doc! { "$limit": limit as i64 }],
     };
     let one =
         |collection, id: Document| Pipeline { collection, stages: vec![doc! { "$match": { "_id": id } }] };
-    Ok(Some(match read {
+    Ok(Plan::One(match read {
         Read::Get { def, ids } => {
             let ids: Vec<Document> = ids.iter().map(|id| names::record(tenant, *id)).collect();
             Pipeline { collection: def.table, stages: vec![doc! { "$match": { "_id": { "$in": ids } } }] }
         }
-        Read::Find(query) => query_pipeline(tenant, query, Some(query.limit))?,
+        Read::Find(query) => match query::paged(tenant, query)? {
+            Some(paged) => return Ok(Plan::Paged(Box::new(paged))),
+            None => query_pipeline(tenant, query, Some(query.limit))?,
+        },
         Read::Group(query) => group::pipeline(tenant, query),
-        Read::Ancestors { .. } | Read::Subtree { .. } => return Ok(None),
-        Read::Timeline(query) => timeline::pipeline(tenant, inner.root, query),
+        Read::Ancestors { def, id, limit } => return Ok(Plan::Above(def, *id, *limit)),
+        Read::Subtree { def, id, limit } => return Ok(Plan::Below(def, *id, *limit)),
+        Read::Timeline(query) => {
+            let page = timeline::page(tenant, inner.root, query);
+            if query.filter.tokens.is_empty() {
+                return Ok(Plan::Paged(Box::new(page)));
+            }
+            page.in_one()
+        }
         Read::Key { command, key } => one(names::KEYS, names::key(tenant, command, key)),
         Read::History { def, id, before_version, limit } => {
             let mut filter =
@@ -136,17 +165,17 @@ impl Reader<'_> {
             | Read::Log { limit, .. } => *limit,
             _ => 1,
         };
-        match read {
-            Read::Ancestors { def, id, limit } => {
-                return Ok(Answer::Records(tree::ancestors(self, def, *id, *limit).await?));
+        let documents = match plan(self.inner, self.tenant, read)? {
+            Plan::Above(def, id, limit) => {
+                return Ok(Answer::Records(tree::ancestors(self, def, id, limit).await?));
             }
-            Read::Subtree { def, id, limit } => {
-                return Ok(Answer::Records(tree::subtree(self, def, *id, *limit).await?));
+            Plan::Below(def, id, limit) => {
+                return Ok(Answer::Records(tree::subtree(self, def, id, limit).await?));
             }
-            _ => {}
-        }
-        let Some(plan) = plan(self.inner, self.tenant, read)? else { return Err(refused("no such read")) };
-        let documents = if limit == 0 { Vec::new() } else { self.aggregate(plan).await? };
+            _ if limit == 0 => Vec::new(),
+            Plan::One(pipeline) => self.aggregate(pipeline).await?,
+            Plan::Paged(paged) => paged::read(self, &paged).await?,
+        };
         Ok(match read {
             Read::Get { def, .. } => Answer::Records(records(def, &documents)?),
             Read::Find(query) => Answer::Records(records(query.def, &documents)?),
@@ -232,10 +261,11 @@ pub(crate) async fn scan(
 /// What the server would do for a read, as it tells: for tests of plans.
 pub(crate) async fn explain(inner: &Inner, tenant: TenantId, read: &Read) -> Result<Document, StoreError> {
     check(read)?;
-    let plan = match read {
-        Read::Ancestors { def, id, limit } => tree::ancestors_pipeline(tenant, def, *id, *limit)?,
-        Read::Subtree { def, id, .. } => tree::level_pipeline(tenant, def, &[*id])?,
-        read => plan(inner, tenant, read)?.ok_or_else(|| refused("no such read"))?,
+    let plan = match plan(inner, tenant, read)? {
+        Plan::Above(def, id, limit) => tree::ancestors_pipeline(tenant, def, id, limit)?,
+        Plan::Below(def, id, _) => tree::level_pipeline(tenant, def, &[id])?,
+        Plan::One(pipeline) => pipeline,
+        Plan::Paged(paged) => paged.batch(None, paged.first_size()),
     };
     let aggregate = doc! { "aggregate": plan.collection, "pipeline": plan.stages, "cursor": {} };
     inner.count();

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use bson::{Bson, Document, doc};
 use crm_core::TenantId;
 use crm_core::catalog::{EntityDef, FieldType, Kind, system};
-use crm_core::criteria::{Filter, Path, Test};
+use crm_core::criteria::{Filter, Leaf, Path, Test};
 use crm_core::store::{Direction, Order, Query, StoreError};
 
+use super::bound;
 use super::filter::{Translator, after_prefix, all, follows_links};
 use super::join::Joins;
+use super::paged::Paged;
 use crate::document::TENANT;
 use crate::error::refused;
 use crate::names;
@@ -25,6 +27,8 @@ pub(crate) struct Pipeline {
 pub(crate) struct Parts {
     pub(crate) own: Document,
     pub(crate) linked: Option<Document>,
+    /// The second part as an expression, where it only asks that linked records lack something (are not deleted).
+    passes: Option<Document>,
 }
 
 /// Translates a condition; the tenant is part of the first half. Without an order (`None`) the read may go any way.
@@ -48,9 +52,53 @@ pub(crate) fn parts(
         // In the primary key's order, or with no index that serves: that key bounds the read to the tenant.
         conditions.push(doc! { "_id": names::of_tenant(tenant) });
     }
+    if let Some(first) = order.and_then(<[Order]>::first) {
+        let key = translator.joins.key(&first.path, true);
+        conditions.extend(bound::implied(&own, first, &key));
+    }
     conditions.extend(own.into_iter().map(|inner| translator.filter(inner)).filter(|part| !part.is_empty()));
+    let passes: Option<Vec<Document>> =
+        linked.iter().map(|inner| lacks(inner, &mut *translator.joins)).collect();
     let linked: Vec<Document> = linked.into_iter().map(|inner| translator.filter(inner)).collect();
-    Parts { own: all(conditions), linked: (!linked.is_empty()).then(|| all(linked)) }
+    let is_linked = !linked.is_empty();
+    Parts {
+        own: all(conditions),
+        linked: is_linked.then(|| all(linked)),
+        passes: passes.filter(|_| is_linked).map(|passes| doc! { "$and": passes }),
+    }
+}
+
+/// That a linked record has no value in a field, as an expression; `None` for any other condition.
+fn lacks(filter: &Filter, joins: &mut Joins) -> Option<Document> {
+    let Filter::Not(inner) = filter else { return None };
+    let Filter::Leaf(Leaf { path, test: Test::Exists }) = &**inner else { return None };
+    if matches!(path.field_def().field_type(), FieldType::Text | FieldType::List | FieldType::Custom) {
+        return None;
+    }
+    let key = format!("${}", joins.key(path, false));
+    Some(doc! { "$eq": [{ "$ifNull": [key, Bson::Null] }, Bson::Null] })
+}
+
+/// The query as a page of batches, where lookups only refuse a few of its records; `None` for other queries.
+pub(crate) fn paged(tenant: TenantId, query: &Query) -> Result<Option<Paged>, StoreError> {
+    let by_token = !query.tokens.is_empty() || query.token_prefix.is_some();
+    let own_order = query.order.iter().all(|step| step.path.links.is_empty() && step.path.custom.is_none());
+    if by_token || !own_order {
+        return Ok(None);
+    }
+    let mut joins = Joins::default();
+    let Parts { own, passes, .. } = parts(tenant, query.def, &query.filter, Some(&query.order), &mut joins);
+    let Some(passes) = passes else { return Ok(None) };
+    let sort = sort(&query.order, &mut joins)?;
+    Ok(Some(Paged {
+        collection: query.def.table,
+        own,
+        sort,
+        lookups: joins.stages(tenant),
+        passes,
+        tidy: joins.tidy(),
+        limit: query.limit,
+    }))
 }
 
 /// The aggregation of a query; without a limit, all records.
@@ -166,10 +214,8 @@ fn found_by(tenant: TenantId, query: &Query) -> Vec<Document> {
         ranges.push((from, until));
     }
     if let Some(prefix) = &query.token_prefix {
-        let until = match after_prefix(prefix) {
-            Some(end) => key(&end),
-            None => doc! { "t": names::tenant(tenant), "e": query.def.name, "k": Bson::MaxKey },
-        };
+        let last = || doc! { "t": names::tenant(tenant), "e": query.def.name, "k": Bson::MaxKey };
+        let until = after_prefix(prefix).map_or_else(last, |end| key(&end));
         ranges.push((key(prefix), until));
     }
     if ranges.len() == 1 {

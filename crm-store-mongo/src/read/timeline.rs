@@ -8,7 +8,7 @@ use crm_core::timeline::{Audience, Display, Visibility};
 use uuid::Uuid;
 
 use super::filter::{all, any, never};
-use super::query::Pipeline;
+use super::paged::Paged;
 use crate::document::{TENANT, decimal, instant, read_decimal, read_instant};
 use crate::error::corrupt;
 use crate::names;
@@ -80,12 +80,8 @@ fn read_row(catalog: &Catalog, document: &Document) -> Option<TimelineRow> {
     })
 }
 
-/// The aggregation of a page. `root` is the entity of customers.
-pub(crate) fn pipeline(
-    tenant: TenantId,
-    root: Option<&'static EntityDef>,
-    query: &TimelineQuery,
-) -> Pipeline {
+/// A page. `root` is the entity of customers.
+pub(crate) fn page(tenant: TenantId, root: Option<&'static EntityDef>, query: &TimelineQuery) -> Paged {
     let newest_first = query.direction == Direction::Descending;
     let mut conditions = vec![doc! { TENANT: names::tenant(tenant) }];
     let mut single = false;
@@ -111,29 +107,33 @@ pub(crate) fn pipeline(
     if !single {
         sort.insert("_id.a", way);
     }
-    let mut stages = vec![doc! { "$match": all(conditions) }, doc! { "$sort": sort }];
+    let mut page = Paged {
+        collection: names::TIMELINE,
+        own: all(conditions),
+        sort,
+        lookups: Vec::new(),
+        passes: Document::new(),
+        tidy: None,
+        limit: query.limit,
+    };
+    let mut passes = Vec::new();
     if let Some(root) = root {
-        stages.push(lookup(
-            root.table,
-            doc! { "l": "$root" },
-            doc! { "t": names::tenant(tenant), "i": "$$l" },
-            "_root",
-        ));
-        stages.push(doc! { "$match": { "$or": [
-            { "root": Bson::Null },
-            { "_root": { "$elemMatch": { "deleted_at": Bson::Null } } },
-        ] } });
+        let key = doc! { "t": names::tenant(tenant), "i": "$$l" };
+        page.lookups.push(lookup(root.table, doc! { "l": "$root" }, key, "_root"));
+        // Without a customer, or with one that is there and live.
+        let live = doc! { "$in": [Bson::Null, "$_root.deleted_at"] };
+        passes.push(doc! { "$or": [{ "$eq": [{ "$ifNull": ["$root", Bson::Null] }, Bson::Null] }, live] });
     }
     for (place, token) in query.filter.tokens.iter().enumerate() {
         let name = format!("_t{place}");
         let key = doc! {
             "t": names::tenant(tenant), "e": "$$e", "k": { "$literal": token }, "i": "$$i",
         };
-        stages.push(lookup(names::TOKENS, doc! { "e": "$kind", "i": "$entry_id" }, key, &name));
-        stages.push(doc! { "$match": { name: { "$ne": [] } } });
+        page.lookups.push(lookup(names::TOKENS, doc! { "e": "$kind", "i": "$entry_id" }, key, &name));
+        passes.push(doc! { "$ne": [format!("${name}"), []] });
     }
-    stages.push(doc! { "$limit": query.limit as i64 });
-    Pipeline { collection: names::TIMELINE, stages }
+    page.passes = doc! { "$and": passes };
+    page
 }
 
 fn lookup(from: &str, variables: Document, key: Document, name: &str) -> Document {

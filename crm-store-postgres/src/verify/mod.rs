@@ -9,7 +9,7 @@ use crm_core::catalog::{Catalog, EntityDef, Kind};
 use crm_core::store::StoreError;
 use sqlx::postgres::PgPool;
 
-use crate::column::type_name;
+use crate::column::{refuses_null, type_name};
 use crate::ddl::{bare_links, checks};
 use crate::error::store_error;
 use crate::migrate::SYSTEM_TABLES;
@@ -105,8 +105,8 @@ fn entity(catalog: &Catalog, def: &EntityDef, found: &Found, wrong: &mut Vec<Str
                     } else if kind == "text" && column.collation != "C" {
                         wrong.push(format!("the column {table}.{name} is not COLLATE \"C\""));
                     }
-                    if column.required != field.required {
-                        let what = if field.required { "accepts" } else { "refuses" };
+                    if column.required != refuses_null(field) {
+                        let what = if column.required { "refuses" } else { "accepts" };
                         wrong.push(format!("the column {table}.{name} {what} null"));
                     }
                 }

@@ -49,11 +49,4 @@ impl Dice {
     pub(super) fn some_of<T: Clone>(&mut self, list: &[T], one_in: usize) -> Vec<T> {
         list.iter().filter(|_| self.one_in(one_in)).cloned().collect()
     }
-
-    /// Another order.
-    pub(super) fn shuffle<T>(&mut self, list: &mut [T]) {
-        for end in (1..list.len()).rev() {
-            list.swap(end, self.below(end + 1));
-        }
-    }
 }

@@ -9,19 +9,27 @@
     clippy::panic,
     clippy::missing_panics_doc,
     clippy::large_futures,
+    clippy::assigning_clones,
     reason = "these are tests, published as a library"
 )]
 
+mod criteria_data;
+mod criteria_naive;
 mod dice;
 mod world;
 
 pub mod contacts;
+pub mod criteria;
 pub mod customers;
+pub mod finding;
 pub mod hierarchy;
 pub mod interactions;
+pub mod log;
 pub mod money;
 pub mod races;
+pub mod refusals;
 pub mod tenants;
+pub mod timeline;
 
 /// One test for each property of the facade.
 #[macro_export]
@@ -49,6 +57,30 @@ macro_rules! facade_properties {
             interactions::it_01_the_contact_belongs_to_the_customer_or_has_a_role_there,
             interactions::it_02_visibility_holds_on_every_path,
             interactions::it_02_logging_a_known_external_id_hands_out_nothing_private,
+            criteria::lc_08_every_operator_on_every_type_has_one_answer,
+            criteria::lc_08_random_trees_have_one_answer,
+            criteria::lc_08_the_instant_of_the_next_change_is_exact,
+            criteria::lc_08_errors_point_at_the_place,
+            timeline::tl_01_one_fact_is_one_entry_that_follows_its_record,
+            timeline::tl_02_pages_and_filters_are_those_of_a_naive_filter,
+            timeline::tl_02_the_default_period_is_90_days_without_the_future,
+            timeline::tl_03_nothing_is_lost_or_repeated_while_others_write,
+            timeline::tl_03_a_cursor_is_good_for_its_own_question_only,
+            timeline::tl_04_days_are_those_of_the_zone_across_clock_changes,
+            finding::cm_11_the_pages_of_any_sort_are_the_sorted_whole,
+            finding::cm_11_search_finds_words_beginnings_addresses_and_numbers,
+            finding::cm_11_a_cursor_of_another_question_is_refused,
+            log::xt_02_each_command_tells_events_without_anything_personal,
+            log::xt_02_all_consumers_see_one_order_and_nothing_is_lost,
+            log::xt_03_a_repeat_of_any_command_changes_nothing,
+            log::pr_08_history_and_as_of_equal_what_was_recorded,
+            log::pr_08_the_history_of_json_is_proven,
+            log::tl_11_watching_tells_puts_and_removals,
+            refusals::cm_01_wrong_input_is_refused_with_its_field_and_nothing_is_stored,
+            refusals::cm_01_an_id_that_is_taken_is_refused,
+            refusals::xt_04_each_role_may_do_its_own,
+            refusals::xt_06_instants_are_truncated_to_milliseconds,
+            refusals::xt_11_settings_decide_zone_region_and_currency,
             money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
             money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
             money::tl_08_totals_by_owner_and_currency_are_exact,

@@ -137,7 +137,7 @@ pub(super) fn process(store: &Arc<dyn Store>, now: Instant) -> (Crm, Arc<FixedEn
     let built = Crm::builder_shared(store.clone())
         .shared_env(env.clone())
         .cursor_key(KEY)
-        .deadline(Duration::from_secs(120))
+        .deadline(Duration::from_mins(2))
         .build();
     (built.unwrap(), env)
 }

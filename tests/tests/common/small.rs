@@ -1,28 +1,25 @@
-//! The facade's properties over the memory store.
-
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use crm_conformance::Harness;
+use crm_conformance::guide::SmallStore;
 use crm_core::catalog::Catalog;
 use crm_core::store::Store;
-use crm_store_memory::MemoryStore;
 
-struct Memory;
+/// Stores of the guide; a clone is a second handle.
+pub(crate) struct SmallHarness;
 
 #[async_trait]
-impl Harness for Memory {
+impl Harness for SmallHarness {
     fn name(&self) -> &'static str {
-        "memory"
+        "small"
     }
 
     async fn store(&self, catalog: Catalog) -> Arc<dyn Store> {
-        Arc::new(MemoryStore::new(catalog))
+        Arc::new(SmallStore::new(catalog))
     }
 
     async fn second_handle(&self, store: &Arc<dyn Store>) -> Arc<dyn Store> {
-        store.clone()
+        Arc::clone(store)
     }
 }
-
-crm_conformance::facade_properties!(Memory);

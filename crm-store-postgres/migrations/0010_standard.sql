@@ -1,0 +1,299 @@
+-- The tables of the standard catalog, as `cargo run -p crm-store-postgres --example ddl` prints them.
+
+CREATE TABLE "users" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "name" text COLLATE "C" NOT NULL,
+    "name_fold" text COLLATE "C" NOT NULL,
+    "email" text COLLATE "C",
+    "email_fold" text COLLATE "C",
+    "is_active" boolean NOT NULL,
+    "manager_id" uuid,
+    "team_id" uuid,
+    "zone" text COLLATE "C",
+    "language" text COLLATE "C",
+    CONSTRAINT "users_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "users_name_length" CHECK (char_length("name") <= 200),
+    CONSTRAINT "users_email_length" CHECK (char_length("email") <= 254),
+    CONSTRAINT "users_zone_length" CHECK (char_length("zone") <= 64),
+    CONSTRAINT "users_language_length" CHECK (char_length("language") <= 35),
+    CONSTRAINT "users_id_manager_id_differ" CHECK ("id" <> "manager_id")
+);
+CREATE UNIQUE INDEX "user_email_once" ON "users" (tenant, "email_fold") WHERE deleted_at IS NULL;
+CREATE INDEX "users_by_name" ON "users" (tenant, "name_fold" NULLS FIRST, id);
+CREATE INDEX "users_by_manager" ON "users" (tenant, "manager_id" NULLS FIRST, id);
+
+CREATE TABLE "customers" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "type" text COLLATE "C" NOT NULL,
+    "display_name" text COLLATE "C" NOT NULL,
+    "display_name_fold" text COLLATE "C" NOT NULL,
+    "status" text COLLATE "C" NOT NULL,
+    "source" text COLLATE "C",
+    "email" text COLLATE "C",
+    "email_fold" text COLLATE "C",
+    "phone" text COLLATE "C",
+    "phone_e164" text COLLATE "C",
+    "owner_id" uuid,
+    "parent_id" uuid,
+    "tags" text[],
+    "is_vip" boolean NOT NULL,
+    "is_blocked" boolean NOT NULL,
+    "preferred_language" text COLLATE "C",
+    "processing_restricted" boolean NOT NULL,
+    "do_not_process" boolean NOT NULL,
+    "custom" jsonb,
+    "created_by" uuid,
+    "erased_at" timestamptz(3),
+    CONSTRAINT "customers_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "customers_type_codes" CHECK ("type" IN ('individual', 'organization')),
+    CONSTRAINT "customers_display_name_length" CHECK (char_length("display_name") <= 200),
+    CONSTRAINT "customers_status_codes" CHECK ("status" IN ('prospect', 'active', 'inactive', 'churned')),
+    CONSTRAINT "customers_source_codes" CHECK ("source" IN ('web', 'referral', 'sales', 'import', 'api')),
+    CONSTRAINT "customers_email_length" CHECK (char_length("email") <= 254),
+    CONSTRAINT "customers_phone_length" CHECK (char_length("phone") <= 64),
+    CONSTRAINT "customers_phone_e164_length" CHECK (char_length("phone_e164") <= 20),
+    CONSTRAINT "customers_preferred_language_length" CHECK (char_length("preferred_language") <= 35),
+    CONSTRAINT "customers_id_parent_id_differ" CHECK ("id" <> "parent_id")
+);
+CREATE INDEX "customers_by_name" ON "customers" (tenant, "display_name_fold" NULLS FIRST, id);
+CREATE INDEX "customers_by_owner" ON "customers" (tenant, "owner_id" NULLS FIRST, "status" NULLS FIRST, id);
+CREATE INDEX "customers_by_creation" ON "customers" (tenant, "created_at" NULLS FIRST, id);
+CREATE INDEX "customers_by_email" ON "customers" (tenant, "email_fold" NULLS FIRST, id);
+CREATE INDEX "customers_by_phone" ON "customers" (tenant, "phone_e164" NULLS FIRST, id);
+CREATE INDEX "customers_by_parent" ON "customers" (tenant, "parent_id" NULLS FIRST, id);
+
+CREATE TABLE "contacts" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "first_name" text COLLATE "C" NOT NULL,
+    "first_name_fold" text COLLATE "C" NOT NULL,
+    "last_name" text COLLATE "C" NOT NULL,
+    "last_name_fold" text COLLATE "C" NOT NULL,
+    "email" text COLLATE "C",
+    "email_fold" text COLLATE "C",
+    "phone" text COLLATE "C",
+    "phone_e164" text COLLATE "C",
+    "job_title" text COLLATE "C",
+    "is_primary" boolean NOT NULL,
+    "status" text COLLATE "C" NOT NULL,
+    "communication_preference" text COLLATE "C" NOT NULL,
+    "do_not_contact" boolean NOT NULL,
+    CONSTRAINT "contacts_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "contacts_first_name_length" CHECK (char_length("first_name") <= 100),
+    CONSTRAINT "contacts_last_name_length" CHECK (char_length("last_name") <= 100),
+    CONSTRAINT "contacts_email_length" CHECK (char_length("email") <= 254),
+    CONSTRAINT "contacts_phone_length" CHECK (char_length("phone") <= 64),
+    CONSTRAINT "contacts_phone_e164_length" CHECK (char_length("phone_e164") <= 20),
+    CONSTRAINT "contacts_job_title_length" CHECK (char_length("job_title") <= 100),
+    CONSTRAINT "contacts_status_codes" CHECK ("status" IN ('active', 'inactive')),
+    CONSTRAINT "contacts_communication_preference_codes" CHECK ("communication_preference" IN ('any', 'email', 'phone'))
+);
+CREATE UNIQUE INDEX "one_primary_per_customer" ON "contacts" (tenant, "customer_id") WHERE deleted_at IS NULL AND "is_primary";
+CREATE INDEX "contacts_by_customer" ON "contacts" (tenant, "customer_id" NULLS FIRST, id);
+CREATE INDEX "contacts_by_email" ON "contacts" (tenant, "email_fold" NULLS FIRST, id);
+CREATE INDEX "contacts_by_phone" ON "contacts" (tenant, "phone_e164" NULLS FIRST, id);
+CREATE INDEX "contacts_by_name" ON "contacts" (tenant, "last_name_fold" NULLS FIRST, "first_name_fold" NULLS FIRST, id);
+
+CREATE TABLE "contact_roles" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "contact_id" uuid NOT NULL,
+    "customer_id" uuid NOT NULL,
+    "role" text COLLATE "C" NOT NULL,
+    CONSTRAINT "contact_roles_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "contact_roles_role_length" CHECK (char_length("role") <= 100)
+);
+CREATE UNIQUE INDEX "contact_role_once" ON "contact_roles" (tenant, "contact_id", "customer_id") WHERE deleted_at IS NULL;
+CREATE INDEX "contact_roles_by_customer" ON "contact_roles" (tenant, "customer_id" NULLS FIRST, id);
+CREATE INDEX "contact_roles_contact_id_link" ON "contact_roles" (tenant, "contact_id") WHERE "contact_id" IS NOT NULL;
+
+CREATE TABLE "external_ids" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "system" text COLLATE "C" NOT NULL,
+    "value" text COLLATE "C" NOT NULL,
+    "record_type" text COLLATE "C" NOT NULL,
+    "record_id" uuid NOT NULL,
+    CONSTRAINT "external_ids_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "external_ids_system_length" CHECK (char_length("system") <= 64),
+    CONSTRAINT "external_ids_value_length" CHECK (char_length("value") <= 200),
+    CONSTRAINT "external_ids_record_type_length" CHECK (char_length("record_type") <= 48)
+);
+CREATE UNIQUE INDEX "external_id_once" ON "external_ids" (tenant, "system", "value") WHERE deleted_at IS NULL;
+CREATE INDEX "external_ids_by_record" ON "external_ids" (tenant, "record_id" NULLS FIRST, id);
+
+CREATE TABLE "interactions" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "contact_id" uuid,
+    "interaction_type" text COLLATE "C" NOT NULL,
+    "direction" text COLLATE "C" NOT NULL,
+    "subject" text COLLATE "C",
+    "description" text COLLATE "C",
+    "occurred_at" timestamptz(3) NOT NULL,
+    "duration_minutes" bigint,
+    "outcome" text COLLATE "C",
+    "disposition" text COLLATE "C",
+    "sentiment" text COLLATE "C",
+    "source" text COLLATE "C" NOT NULL,
+    "external_id" text COLLATE "C",
+    "category" text COLLATE "C",
+    "reply_status" text COLLATE "C" NOT NULL,
+    "is_backdated" boolean NOT NULL,
+    "is_pinned" boolean NOT NULL,
+    "tags" text[],
+    "visibility" text COLLATE "C" NOT NULL,
+    "audience" text COLLATE "C" NOT NULL,
+    "team_id" uuid,
+    "created_by" uuid,
+    CONSTRAINT "interactions_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "interactions_interaction_type_codes" CHECK ("interaction_type" IN ('email', 'call', 'meeting', 'chat', 'sms', 'whatsapp', 'social', 'in_person', 'other')),
+    CONSTRAINT "interactions_direction_codes" CHECK ("direction" IN ('inbound', 'outbound')),
+    CONSTRAINT "interactions_subject_length" CHECK (char_length("subject") <= 500),
+    CONSTRAINT "interactions_description_length" CHECK (char_length("description") <= 50000),
+    CONSTRAINT "interactions_outcome_codes" CHECK ("outcome" IN ('successful', 'no_answer', 'left_message', 'bounced', 'follow_up_needed', 'completed')),
+    CONSTRAINT "interactions_disposition_length" CHECK (char_length("disposition") <= 100),
+    CONSTRAINT "interactions_sentiment_codes" CHECK ("sentiment" IN ('negative', 'neutral', 'positive')),
+    CONSTRAINT "interactions_source_codes" CHECK ("source" IN ('manual', 'email_sync', 'phone_integration', 'calendar_sync', 'api')),
+    CONSTRAINT "interactions_external_id_length" CHECK (char_length("external_id") <= 200),
+    CONSTRAINT "interactions_category_length" CHECK (char_length("category") <= 50),
+    CONSTRAINT "interactions_reply_status_codes" CHECK ("reply_status" IN ('none', 'awaiting', 'replied')),
+    CONSTRAINT "interactions_visibility_codes" CHECK ("visibility" IN ('all', 'team', 'private')),
+    CONSTRAINT "interactions_audience_codes" CHECK ("audience" IN ('internal', 'external'))
+);
+CREATE UNIQUE INDEX "interaction_external_id" ON "interactions" (tenant, "source", "external_id") WHERE deleted_at IS NULL;
+CREATE INDEX "interactions_by_customer" ON "interactions" (tenant, "customer_id" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+CREATE INDEX "interactions_by_contact" ON "interactions" (tenant, "contact_id" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+CREATE INDEX "interactions_by_type" ON "interactions" (tenant, "interaction_type" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+CREATE INDEX "interactions_by_reply" ON "interactions" (tenant, "reply_status" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+
+CREATE TABLE "invoices" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "number" text COLLATE "C" NOT NULL,
+    "status" text COLLATE "C" NOT NULL,
+    "issued_at" timestamptz(3) NOT NULL,
+    "due_on" date,
+    "currency" text COLLATE "C" NOT NULL,
+    "total" numeric NOT NULL,
+    "amount_paid" numeric NOT NULL,
+    CONSTRAINT "invoices_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "invoices_number_length" CHECK (char_length("number") <= 50),
+    CONSTRAINT "invoices_status_codes" CHECK ("status" IN ('draft', 'issued', 'partly_paid', 'paid', 'void', 'written_off')),
+    CONSTRAINT "invoices_currency_length" CHECK (char_length("currency") <= 3)
+);
+CREATE UNIQUE INDEX "invoice_number_once" ON "invoices" (tenant, "number") WHERE deleted_at IS NULL;
+CREATE INDEX "invoices_by_customer" ON "invoices" (tenant, "customer_id" NULLS FIRST, "issued_at" NULLS FIRST, id);
+CREATE INDEX "invoices_by_status" ON "invoices" (tenant, "status" NULLS FIRST, "due_on" NULLS FIRST, id);
+
+CREATE TABLE "invoice_lines" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "invoice_id" uuid NOT NULL,
+    "position" bigint NOT NULL,
+    "description" text COLLATE "C" NOT NULL,
+    "quantity" numeric NOT NULL,
+    "unit_price" numeric NOT NULL,
+    "amount" numeric NOT NULL,
+    CONSTRAINT "invoice_lines_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "invoice_lines_description_length" CHECK (char_length("description") <= 500)
+);
+CREATE UNIQUE INDEX "invoice_line_position" ON "invoice_lines" (tenant, "invoice_id", "position") WHERE deleted_at IS NULL;
+CREATE INDEX "invoice_lines_invoice_id_link" ON "invoice_lines" (tenant, "invoice_id") WHERE "invoice_id" IS NOT NULL;
+
+CREATE TABLE "sweeps" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "reason" text COLLATE "C" NOT NULL,
+    "entity" text COLLATE "C" NOT NULL,
+    "criteria" json,
+    "as_of" timestamptz(3) NOT NULL,
+    "action" text COLLATE "C" NOT NULL,
+    "reached" uuid,
+    "changed" bigint NOT NULL,
+    "is_done" boolean NOT NULL,
+    CONSTRAINT "sweeps_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "sweeps_reason_length" CHECK (char_length("reason") <= 200),
+    CONSTRAINT "sweeps_entity_length" CHECK (char_length("entity") <= 48),
+    CONSTRAINT "sweeps_action_codes" CHECK ("action" IN ('delete', 'mask', 'purge'))
+);
+CREATE INDEX "sweeps_by_state" ON "sweeps" (tenant, "is_done" NULLS FIRST, "created_at" NULLS FIRST, id);
+
+CREATE TABLE "tenant_settings" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "zone" text COLLATE "C" NOT NULL,
+    "currency" text COLLATE "C" NOT NULL,
+    "region" text COLLATE "C",
+    "backdated_after_days" bigint NOT NULL,
+    "options" json NOT NULL,
+    CONSTRAINT "tenant_settings_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "tenant_settings_zone_length" CHECK (char_length("zone") <= 64),
+    CONSTRAINT "tenant_settings_currency_length" CHECK (char_length("currency") <= 3),
+    CONSTRAINT "tenant_settings_region_length" CHECK (char_length("region") <= 2)
+);
+ALTER TABLE "users" ADD CONSTRAINT "users_manager_id_fkey"
+    FOREIGN KEY (tenant, "manager_id") REFERENCES "users" (tenant, id);
+ALTER TABLE "customers" ADD CONSTRAINT "customers_owner_id_fkey"
+    FOREIGN KEY (tenant, "owner_id") REFERENCES "users" (tenant, id);
+ALTER TABLE "customers" ADD CONSTRAINT "customers_parent_id_fkey"
+    FOREIGN KEY (tenant, "parent_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "contacts" ADD CONSTRAINT "contacts_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "contact_roles" ADD CONSTRAINT "contact_roles_contact_id_fkey"
+    FOREIGN KEY (tenant, "contact_id") REFERENCES "contacts" (tenant, id);
+ALTER TABLE "contact_roles" ADD CONSTRAINT "contact_roles_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "interactions" ADD CONSTRAINT "interactions_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "interactions" ADD CONSTRAINT "interactions_contact_id_fkey"
+    FOREIGN KEY (tenant, "contact_id") REFERENCES "contacts" (tenant, id);
+ALTER TABLE "invoices" ADD CONSTRAINT "invoices_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "invoice_lines" ADD CONSTRAINT "invoice_lines_invoice_id_fkey"
+    FOREIGN KEY (tenant, "invoice_id") REFERENCES "invoices" (tenant, id);

@@ -1,0 +1,222 @@
+//! Loading: every step one command with an idempotency key, so that a second run, or one that goes on where the first
+//! was stopped, changes nothing twice.
+
+use std::collections::BTreeMap;
+
+use crm_core::contact::Contact;
+use crm_core::customer::{Customer, CustomerId, CustomerSource, CustomerStatus, CustomerType, ExternalKey};
+use crm_core::directory::{User, UserId};
+use crm_core::format::{Country, Currency, phone};
+use crm_core::invoice::{Invoice, InvoiceLine, InvoiceStatus, NewInvoice};
+use crm_core::store::{Answer, MAX_WRITES, Read};
+use crm_core::value::Value;
+use crm_core::{Context, Crm};
+use uuid::Uuid;
+
+use crate::Result;
+use crate::chinook::{Buyer, Chinook, Employee, Sale};
+
+/// What the shop's own system is called in external ids.
+pub const SYSTEM: &str = "chinook";
+
+/// Told after each command: what is loaded, how many are done, of how many.
+pub type Progress<'p> = dyn FnMut(&str, usize, usize) + Send + 'p;
+
+/// What was loaded, now or before.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// How many users, customers, contacts, invoices and lines of invoices.
+    pub counts: [usize; 5],
+    /// How many of the customers are organizations.
+    pub organizations: usize,
+    /// Telephone numbers of no numbering plan, with whose they are.
+    pub odd_phones: Vec<(String, String)>,
+    /// How many commands it took.
+    pub commands: usize,
+    /// How many of them had been done before and changed nothing now.
+    pub repeated: usize,
+    /// How many rows the change log has now: one for each record that was ever written.
+    pub log: i64,
+    /// How many of them this run has added.
+    pub log_added: i64,
+    /// How long it took.
+    pub took: std::time::Duration,
+}
+
+/// Loads everything.
+///
+/// # Errors
+/// The store does not answer, or the library refuses something, such as an invoice whose lines add up to another total.
+pub async fn load(crm: &Crm, ctx: &Context, data: &Chinook, progress: &mut Progress<'_>) -> Result<Loaded> {
+    let started = crm.env().ticks();
+    let before = log_head(crm, ctx).await?;
+    let mut loaded = Loaded::default();
+    let key = |step: &str| ctx.clone().with_key(format!("{SYSTEM}/{step}"));
+
+    let users: Vec<User> = data.employees.iter().map(user).collect();
+    let count = users.len();
+    loaded.note(crm.users().put(&key("users"), users).await?.repeated);
+    progress("users", count, count);
+
+    let mut customers = BTreeMap::new();
+    for (place, chunk) in data.customers.chunks(MAX_WRITES / 2).enumerate() {
+        let mut batch = Vec::with_capacity(chunk.len());
+        for buyer in chunk {
+            batch.push((customer(buyer, &mut loaded)?, vec![external_key(buyer)]));
+        }
+        let done = crm.customers().create_batch(&key(&format!("customers/{place}")), batch).await?;
+        customers.extend(chunk.iter().zip(&*done).map(|(buyer, customer)| (buyer.customer_id, customer.id)));
+        loaded.note(done.repeated);
+        progress("customers", customers.len(), data.customers.len());
+    }
+
+    let mut contacts = 0;
+    for (place, chunk) in data.customers.chunks(MAX_WRITES / 2).enumerate() {
+        let batch = chunk.iter().map(|buyer| contact(buyer, customers[&buyer.customer_id])).collect();
+        let done = crm.contacts().create_batch(&key(&format!("contacts/{place}")), batch).await?;
+        contacts += done.len();
+        loaded.note(done.repeated);
+        progress("contacts", contacts, data.customers.len());
+    }
+
+    let (mut invoices, mut lines) = (0, 0);
+    for (place, chunk) in batches(data).into_iter().enumerate() {
+        let mut batch = Vec::with_capacity(chunk.len());
+        for sale in chunk {
+            let customer = customers.get(&sale.customer_id);
+            let customer =
+                customer.ok_or_else(|| format!("invoice {} is of no customer", sale.invoice_id))?;
+            batch.push(invoice(sale, *customer, data));
+        }
+        lines += batch.iter().map(|new| new.lines.len()).sum::<usize>();
+        let done = crm.invoices().record_batch(&key(&format!("invoices/{place}")), batch).await?;
+        invoices += done.len();
+        loaded.note(done.repeated);
+        progress("invoices", invoices, data.invoices.len());
+    }
+
+    loaded.counts = [count, customers.len(), contacts, invoices, lines];
+    loaded.log = log_head(crm, ctx).await?;
+    loaded.log_added = loaded.log - before;
+    loaded.took = crm.env().ticks().saturating_sub(started);
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// Whether all of it had been loaded before.
+    pub fn nothing_to_do(&self) -> bool {
+        self.repeated == self.commands
+    }
+
+    fn note(&mut self, repeated: bool) {
+        self.commands += 1;
+        self.repeated += usize::from(repeated);
+    }
+}
+
+/// The number of the last row of the tenant's change log.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn log_head(crm: &Crm, ctx: &Context) -> Result<i64> {
+    while crm.store().seal_log(ctx.tenant, MAX_WRITES).await? == MAX_WRITES {}
+    match crm.read(ctx, &[Read::LogHead]).await?.pop() {
+        Some(Answer::Position(number)) => Ok(number),
+        _ => Err("the store gave no number for the head of its log".into()),
+    }
+}
+
+/// What the shop's system calls a customer.
+pub fn external_key(buyer: &Buyer) -> ExternalKey {
+    ExternalKey::new(SYSTEM, buyer.customer_id.to_string())
+}
+
+/// The id of a user is the directory's own; here one is made of the employee's number.
+pub fn user_id(employee: u32) -> UserId {
+    UserId(Uuid::from_u128(0x6368_696e_6f6f_4b01_8000_0000_0000_0000 | u128::from(employee)))
+}
+
+fn user(employee: &Employee) -> User {
+    User {
+        id: user_id(employee.employee_id),
+        name: format!("{} {}", employee.first_name, employee.last_name),
+        email: Some(employee.email.clone()),
+        manager_id: employee.reports_to.map(user_id),
+        ..User::default()
+    }
+}
+
+/// A company is an organization, everyone else an individual. The country is a custom field and "has a fax" a tag:
+/// there is no address yet.
+fn customer(buyer: &Buyer, loaded: &mut Loaded) -> Result<Customer> {
+    let region = Country::from_name(&buyer.country)?;
+    let raw = buyer.phone.as_deref().unwrap_or_default();
+    if !raw.is_empty() && !phone(raw, Some(region)).valid {
+        loaded.odd_phones.push((buyer.person(), raw.to_owned()));
+    }
+    loaded.organizations += usize::from(buyer.company.is_some());
+    Ok(Customer {
+        r#type: if buyer.company.is_some() { CustomerType::Organization } else { CustomerType::Individual },
+        display_name: buyer.display_name(),
+        status: CustomerStatus::Active,
+        source: Some(CustomerSource::Import),
+        email: Some(buyer.email.clone()),
+        phone: international(buyer),
+        owner_id: Some(user_id(buyer.support_rep_id)),
+        tags: buyer.fax.iter().map(|_| "fax".to_owned()).collect(),
+        custom: [("country".to_owned(), Value::Text(buyer.country.clone()))].into(),
+        ..Customer::default()
+    })
+}
+
+fn contact(buyer: &Buyer, customer: CustomerId) -> Contact {
+    Contact {
+        customer_id: customer,
+        first_name: buyer.first_name.clone(),
+        last_name: buyer.last_name.clone(),
+        email: Some(buyer.email.clone()),
+        phone: international(buyer),
+        is_primary: true,
+        ..Contact::default()
+    }
+}
+
+/// The number as E.164, read in the customer's country; as it is where it is not valid there.
+fn international(buyer: &Buyer) -> Option<String> {
+    let number = phone(buyer.phone.as_deref()?, Country::from_name(&buyer.country).ok());
+    if number.valid { number.e164 } else { Some(number.raw) }
+}
+
+fn invoice(sale: &Sale, customer: CustomerId, data: &Chinook) -> NewInvoice {
+    let lines = data.lines.get(&sale.invoice_id).map_or(&[][..], Vec::as_slice);
+    NewInvoice {
+        invoice: Invoice {
+            status: InvoiceStatus::Paid,
+            total: sale.total,
+            amount_paid: sale.total,
+            ..Invoice::issued(customer, sale.invoice_id.to_string(), sale.invoice_date, Currency::USD)
+        },
+        lines: lines
+            .iter()
+            .map(|line| InvoiceLine::new(format!("Track {}", line.track_id), line.quantity, line.unit_price))
+            .collect(),
+    }
+}
+
+/// Splits the invoices so that each batch, with its lines, is one commit.
+fn batches(data: &Chinook) -> Vec<Vec<&Sale>> {
+    let mut batches: Vec<Vec<&Sale>> = Vec::new();
+    let mut room = 0;
+    for sale in &data.invoices {
+        let records = 1 + data.lines.get(&sale.invoice_id).map_or(0, Vec::len);
+        if records > room {
+            batches.push(Vec::new());
+            room = MAX_WRITES;
+        }
+        room = room.saturating_sub(records);
+        if let Some(batch) = batches.last_mut() {
+            batch.push(sale);
+        }
+    }
+    batches
+}

@@ -1,0 +1,257 @@
+//! What a service can ask, printed for a person.
+
+use std::io::Write;
+
+use crm_core::criteria::CriteriaError;
+use crm_core::timeline::{Anchor, TimelineRequest, by_day};
+use crm_core::value::Value;
+use crm_core::{Context, Crm, Error as CrmError, Find};
+use rust_decimal::Decimal;
+use serde_json::{Value as Json, json};
+
+use crate::Result;
+use crate::check::Total;
+use crate::chinook::Chinook;
+use crate::load::{Loaded, SYSTEM, external_key};
+use crate::store::Place;
+
+type Out<'o> = &'o mut (dyn Write + Send);
+
+fn title(out: Out<'_>, text: &str) -> Result<()> {
+    writeln!(out, "\n{text}\n{}", "-".repeat(text.chars().count()))?;
+    Ok(())
+}
+
+/// What was loaded.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn loaded(out: Out<'_>, place: &Place, loaded: &Loaded) -> Result<()> {
+    let [users, customers, contacts, invoices, lines] = loaded.counts;
+    let organizations = loaded.organizations;
+    title(out, &format!("Chinook, a music shop, as of 2011-12-31, {place}"))?;
+    for (what, count, note) in [
+        ("users", users, "the shop's employees".to_owned()),
+        (
+            "customers",
+            customers,
+            format!("{organizations} organizations, {} individuals", customers - organizations),
+        ),
+        ("contacts", contacts, "the primary one of each customer".to_owned()),
+        ("invoices", invoices, format!("with {lines} lines")),
+    ] {
+        writeln!(out, "  {what:<10}{count:>5}  {note}")?;
+    }
+    let (commands, log, took) = (loaded.commands, loaded.log, loaded.took.as_secs_f64());
+    if loaded.nothing_to_do() && loaded.log_added == 0 {
+        writeln!(
+            out,
+            "  nothing to do: loaded before; the change log has {log} rows, as it had ({took:.2} s)"
+        )?;
+    } else {
+        let added = loaded.log_added;
+        writeln!(
+            out,
+            "  {commands} commands; the change log has {log} rows, {added} of them new ({took:.2} s)"
+        )?;
+    }
+    if !loaded.odd_phones.is_empty() {
+        writeln!(
+            out,
+            "  {} telephone numbers are not valid ones and kept as given:",
+            loaded.odd_phones.len()
+        )?;
+        for (name, raw) in &loaded.odd_phones {
+            writeln!(out, "    {name:<22}{raw}")?;
+        }
+    }
+    Ok(())
+}
+
+/// One customer, found by the shop's own number for it, with its people and the first page of its timeline.
+///
+/// # Errors
+/// The store does not answer, or the output cannot be written.
+pub async fn customer(out: Out<'_>, crm: &Crm, ctx: &Context, data: &Chinook) -> Result<()> {
+    let Some(buyer) = data.customers.first() else { return Ok(()) };
+    let key = external_key(buyer);
+    let Some(customer) = crm.customers().by_external_id(ctx, &key).await? else { return Ok(()) };
+    let owner = match customer.owner_id {
+        Some(id) => crm.users().get(ctx, id).await?.name,
+        None => "nobody".to_owned(),
+    };
+    title(out, &format!("The customer that {SYSTEM} knows as {}", key.value))?;
+    writeln!(out, "  {}", customer.display_name)?;
+    let country = customer.custom.get("country").and_then(Value::as_text).unwrap_or("unknown");
+    let (kind, status) = (customer.r#type.code(), customer.status.code());
+    writeln!(
+        out,
+        "  {kind}, {status}; country: {country}; tags: {}; owner: {owner}",
+        customer.tags.join(", ")
+    )?;
+    for contact in crm.contacts().of_customer(ctx, customer.id).await? {
+        let name = format!("{} {}", contact.first_name, contact.last_name);
+        let role = if contact.is_primary { "primary contact" } else { "contact" };
+        let (email, phone) = (contact.email.unwrap_or_default(), contact.phone_e164.unwrap_or_default());
+        writeln!(out, "  {role}: {name}, {email}, {phone}")?;
+    }
+
+    let zone = crm.settings().get(ctx).await?.tz();
+    let mut request =
+        TimelineRequest { all_time: true, limit: 4, ..TimelineRequest::of(Anchor::Customer(customer.id)) };
+    title(out, "Its timeline: a page of 4, newest first, by day")?;
+    let page = crm.timeline().page(ctx, &request).await?;
+    for day in by_day(&page.entries, zone) {
+        writeln!(out, "  {}", day.date.format("%A, %-d %B %Y"))?;
+        for entry in day.entries {
+            writeln!(out, "    {}", entry.display.title)?;
+        }
+    }
+    if page.next.is_some() {
+        request.cursor = page.next;
+        let rest = crm.timeline().page(ctx, &request).await?.entries;
+        let first = rest.first().map(|entry| entry.display.title.as_str()).unwrap_or_default();
+        writeln!(out, "  and {} on the next page, beginning with {first}", rest.len())?;
+    }
+    Ok(())
+}
+
+/// Three questions in the language of criteria, with their answers; and one that is refused.
+///
+/// # Errors
+/// The store does not answer, or the output cannot be written.
+pub async fn questions(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
+    title(out, "Three questions, as JSON, checked when they are asked")?;
+
+    let organizations = json!({ "all": [
+        { "field": "type", "operator": "eq", "value": "organization" },
+        { "field": "owner.name", "operator": "eq", "value": "Jane Peacock" },
+    ] });
+    criteria(out, "Which organizations does Jane Peacock look after?", &organizations)?;
+    customers(out, crm, ctx, organizations).await?;
+
+    let with_fax = json!({ "all": [
+        { "field": "custom.country", "operator": "eq", "value": "USA" },
+        { "field": "tags", "operator": "contains", "value": "fax" },
+    ] });
+    criteria(out, "Which customers in the USA have a fax?", &with_fax)?;
+    customers(out, crm, ctx, with_fax).await?;
+
+    let large = json!({ "all": [
+        { "field": "total", "operator": "gt", "value": "20" },
+        { "field": "issued_at", "operator": "gte", "value": "today-3y" },
+    ] });
+    criteria(out, "Which invoices of the last three years are over 20 dollars?", &large)?;
+    let found = crm.invoices().find(ctx, &Find::matching(large).ascending("issued_at")).await?.items;
+    let ids: Vec<_> = found.iter().map(|invoice| invoice.customer_id).collect();
+    let buyers = crm.customers().get_many(ctx, &ids).await?;
+    for invoice in &found {
+        let buyer = buyers.iter().find(|customer| customer.id == invoice.customer_id);
+        let name = buyer.map(|customer| customer.display_name.as_str()).unwrap_or_default();
+        let (day, total) = (invoice.issued_at.format("%Y-%m-%d"), money(invoice.total));
+        writeln!(out, "    -> {day}  invoice {:>3}  {total:>6} USD  {name}", invoice.number)?;
+    }
+
+    let wrong = json!({ "field": "total", "operator": "gt", "value": "twenty" });
+    if let Err(CrmError::Criteria(CriteriaError { at, why })) =
+        crm.invoices().find(ctx, &Find::matching(wrong)).await
+    {
+        writeln!(out, "\n  Is the total over \"twenty\"? Refused at {at}:\n    {why}")?;
+    }
+    Ok(())
+}
+
+/// Search by the beginning of a word.
+///
+/// # Errors
+/// The store does not answer, or the output cannot be written.
+pub async fn search(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
+    title(out, "Search by words, the last one by its beginning")?;
+    for text in ["koh", "st", "banco bra", "+55 (12) 3923-5555"] {
+        let found = crm.customers().search(ctx, text, 5).await?;
+        let names: Vec<_> = found.iter().map(|customer| customer.display_name.as_str()).collect();
+        writeln!(
+            out,
+            "  {text:<20}{}",
+            if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+        )?;
+    }
+    Ok(())
+}
+
+/// What the store adds up.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn totals(out: Out<'_>, totals: &[Total]) -> Result<()> {
+    title(out, "Totals in USD, added up by the store")?;
+    let of = |by: &'static str| totals.iter().filter(move |total| total.by == by);
+    for total in of("overall") {
+        let (amount, invoices) = (money(total.found.amount), total.found.invoices);
+        writeln!(out, "  {:<22}{amount:>9}  {invoices} invoices", "overall")?;
+    }
+    for total in of("rep") {
+        let (amount, invoices) = (money(total.found.amount), total.found.invoices);
+        writeln!(out, "  {:<22}{amount:>9}  {invoices} invoices", total.name)?;
+    }
+    writeln!(out)?;
+    let countries: Vec<&Total> = of("country").collect();
+    for row in countries.chunks(3) {
+        let cells = row.iter().map(|total| format!("{:<16}{:>8}", total.name, money(total.found.amount)));
+        writeln!(out, "  {}", cells.collect::<Vec<_>>().join("    "))?;
+    }
+    writeln!(out)?;
+    let differing: Vec<&Total> = totals.iter().filter(|total| !total.agrees()).collect();
+    let (all, customers) = (totals.len(), of("customer").count());
+    let agreeing = all - differing.len();
+    writeln!(out, "  {agreeing} of {all} totals, {customers} customers' among them, are as expected")?;
+    for total in differing {
+        writeln!(out, "  DIFFERS: {total}")?;
+    }
+    Ok(())
+}
+
+/// A question and its JSON, one condition a line.
+fn criteria(out: Out<'_>, question: &str, json: &Json) -> Result<()> {
+    writeln!(out, "\n  {question}")?;
+    let conditions = json.get("all").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    writeln!(out, "    {{ \"all\": [")?;
+    for (place, condition) in conditions.iter().enumerate() {
+        let comma = if place + 1 < conditions.len() { "," } else { "" };
+        writeln!(out, "      {condition}{comma}")?;
+    }
+    writeln!(out, "    ] }}")?;
+    Ok(())
+}
+
+async fn customers(out: Out<'_>, crm: &Crm, ctx: &Context, criteria: Json) -> Result<()> {
+    let found = crm.customers().find(ctx, &Find::matching(criteria).ascending("display_name")).await?.items;
+    for customer in found {
+        writeln!(out, "    -> {}", customer.display_name)?;
+    }
+    Ok(())
+}
+
+/// An amount with two decimals and thousands apart.
+fn money(amount: Decimal) -> String {
+    let text = format!("{:.2}", amount.abs());
+    let (whole, cents) = text.split_once('.').unwrap_or((&text, "00"));
+    let groups: Vec<&str> =
+        whole.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    format!("{}{}.{cents}", if amount.is_sign_negative() { "-" } else { "" }, groups.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_two_decimals_and_thousands_apart() {
+        for (cents, text) in
+            [(0, "0.00"), (99, "0.99"), (123_450, "1,234.50"), (-100_000_000, "-1,000,000.00")]
+        {
+            assert_eq!(money(Decimal::new(cents, 2)), text);
+        }
+        assert_eq!(money(Decimal::new(7754, 1)), "775.40");
+    }
+}

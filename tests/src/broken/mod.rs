@@ -1,0 +1,1 @@
+//! Stores that break one promise each.

@@ -1,0 +1,5 @@
+//! The conformance suite over the memory store.
+
+mod common;
+
+crm_conformance::conformance!(common::memory::MemoryHarness::default());

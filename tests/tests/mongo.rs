@@ -1,0 +1,5 @@
+//! The conformance suite over MongoDB.
+
+mod common;
+
+crm_conformance::conformance!(common::mongo::MongoHarness::default());
