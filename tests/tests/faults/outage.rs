@@ -87,7 +87,7 @@ async fn all_calls(
         }
     };
     // All at once, so that the time limits pass once.
-    let (a, b, c, d, e, f, g, h) = tokio::join!(
+    let asked = tokio::join!(
         bounded("read", store.read(tenant, &get)),
         bounded("read of several", store.read(tenant, &several)),
         bounded("commit", async { store.commit(set).await.map_err(of_commit) }),
@@ -97,7 +97,7 @@ async fn all_calls(
         bounded("wakes", async { deaf.wakes(tenant).await.map(|_| ()) }),
         bounded("scan", scan),
     );
-    vec![a, b, c, d, e, f, g, h]
+    <[Report; 8]>::from(asked).into()
 }
 
 /// An error says that the server is away, and nothing else.
