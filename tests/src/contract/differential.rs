@@ -130,7 +130,9 @@ impl Work {
             key
         });
         let mut set = changes.finish(key).ok()?;
-        set.guards.extend(conditions.0);
+        // As the core does: what is written needs no guard.
+        let written: Vec<_> = set.writes.iter().map(|write| (write.def(), write.record().id())).collect();
+        set.guards.extend(conditions.0.into_iter().filter(|guard| !written.contains(&guard.target())));
         set.none_refer.extend(conditions.1);
         Some(set)
     }
