@@ -140,7 +140,7 @@ impl Backend {
                 if short {
                     options.max_time = Duration::from_secs(3);
                     url.push_str(
-                        "&serverSelectionTimeoutMS=2000&connectTimeoutMS=2000&heartbeatFrequencyMS=1000",
+                        "&serverSelectionTimeoutMS=1000&connectTimeoutMS=1000&heartbeatFrequencyMS=1000",
                     );
                 }
                 Ok(Handle::Mongo(MongoStore::connect(&url, DATABASE, catalog(), options).await?))
