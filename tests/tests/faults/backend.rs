@@ -139,7 +139,9 @@ impl Backend {
                 let mut url = url.to_owned();
                 if short {
                     options.max_time = Duration::from_secs(3);
-                    url.push_str("&serverSelectionTimeoutMS=2000&connectTimeoutMS=2000");
+                    url.push_str(
+                        "&serverSelectionTimeoutMS=1000&connectTimeoutMS=1000&heartbeatFrequencyMS=1000",
+                    );
                 }
                 Ok(Handle::Mongo(MongoStore::connect(&url, DATABASE, catalog(), options).await?))
             }
