@@ -159,24 +159,22 @@ impl Command for LogInteractions {
     }
 
     fn recall(&self, loaded: &Loaded, written: &[(String, Uuid, i64)]) -> Option<Self::Output> {
+        let key = |interaction: &Interaction| Some((interaction.source, external_id(interaction)?));
+        let asked: BTreeSet<_> = self.interactions.iter().filter_map(key).collect();
         // What was known by its external id was not written the first time.
-        let stored: Vec<Interaction> = written
-            .iter()
-            .map(|(_, id, _)| loaded.get(InteractionId(*id)).ok().flatten())
-            .collect::<Option<_>>()?;
-        let is = |stored: &Interaction, given: &Interaction, id: &str| {
-            stored.source == given.source && stored.external_id.as_deref() == Some(id)
-        };
-        let asked = |stored: &&Interaction| {
-            self.interactions.iter().any(|given| external_id(given).is_some_and(|id| is(stored, given, &id)))
-        };
-        let mut without_id = stored.iter().filter(|stored| !asked(stored));
-        let recalled = self.interactions.iter().map(|given| match external_id(given) {
-            None => without_id.next().cloned(),
-            Some(id) => {
-                let known = loaded.all::<Interaction>(&format!("known {}", given.source.code())).ok()?;
-                stored.iter().chain(&known).find(|stored| is(stored, given, &id)).cloned()
+        let mut known = self.stored(loaded).ok()?;
+        let mut without_id = Vec::new();
+        for (_, id, _) in written {
+            let stored = loaded.get(InteractionId(*id)).ok().flatten()?;
+            match key(&stored).filter(|key| asked.contains(key)) {
+                Some(key) => _ = known.insert(key, stored),
+                None => without_id.push(stored),
             }
+        }
+        let mut without_id = without_id.into_iter();
+        let recalled = self.interactions.iter().map(|given| match key(given) {
+            None => without_id.next(),
+            Some(key) => known.get(&key).cloned(),
         });
         recalled.collect()
     }
