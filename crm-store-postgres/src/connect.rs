@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crm_core::catalog::Catalog;
 use crm_core::store::StoreError;
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection};
 
 use crate::error::store_error;
+use crate::health::Health;
 use crate::inner::Inner;
 use crate::names::Names;
 use crate::options::{PostgresOptions, check_schema};
@@ -36,23 +37,12 @@ impl PostgresStore {
                 ("lock_timeout", ms(options.lock_timeout)),
             ])
             .disable_statement_logging();
+        let health = Health::default();
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
-            .acquire_timeout(options.acquire_timeout)
-            .test_before_acquire(false)
-            // A connection that was just used is worth no round trip; one that has been idle may be gone.
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > Duration::from_secs(30) {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_with(connect)
-            .await
-            .map_err(failed)?;
-        Self::build(pool, catalog, options, true).await
+            .acquire_timeout(options.acquire_timeout);
+        let pool = health.watch(pool).connect_with(connect).await.map_err(failed)?;
+        Self::build(pool, catalog, options, Some(health)).await
     }
 
     /// Uses the embedder's own pool, and checks the schema as [`connect`](Self::connect) does.
@@ -65,14 +55,14 @@ impl PostgresStore {
         options: PostgresOptions,
     ) -> Result<Self, StoreError> {
         check_schema(&options.schema)?;
-        Self::build(pool, catalog, options, false).await
+        Self::build(pool, catalog, options, None).await
     }
 
     async fn build(
         pool: PgPool,
         catalog: Catalog,
         options: PostgresOptions,
-        limited: bool,
+        own: Option<Health>,
     ) -> Result<Self, StoreError> {
         let store = Self {
             inner: Arc::new(Inner {
@@ -84,10 +74,12 @@ impl PostgresStore {
                 pool,
                 catalog,
                 options,
-                limited,
+                limited: own.is_some(),
+                health: own.unwrap_or_default(),
             }),
         };
-        store.verify_schema().await?;
+        let inner = &*store.inner;
+        inner.health.within(inner.longest(), "connect", store.verify_schema()).await?;
         Ok(store)
     }
 }

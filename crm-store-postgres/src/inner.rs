@@ -1,5 +1,7 @@
 //! What a store is made of, and single attempts at what it does.
 
+use std::time::Duration;
+
 use crm_core::TenantId;
 use crm_core::catalog::Catalog;
 use crm_core::store::{ChangeSet, CommitError, Read};
@@ -7,7 +9,8 @@ use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{Postgres, Transaction};
 
 use crate::commit;
-use crate::error::{Stop, commit_error};
+use crate::error::{Stop, commit_error, is_lost};
+use crate::health::Health;
 use crate::log;
 use crate::names::Names;
 use crate::options::PostgresOptions;
@@ -28,16 +31,30 @@ pub(crate) struct Inner {
     pub(crate) wakes: Wakes,
     /// Whether connections carry the limits already, so that a single read needs no transaction.
     pub(crate) limited: bool,
+    pub(crate) health: Health,
 }
 
 impl Inner {
-    /// Begins a transaction with the store's settings.
+    /// The longest that one call waits for its answer.
+    pub(crate) fn longest(&self) -> Duration {
+        self.options.acquire_timeout + self.options.statement_timeout
+    }
+
+    /// Begins a transaction with the store's settings. On a connection that turns out to be dead nothing was done yet:
+    /// another one is taken.
     pub(crate) async fn begin(
         &self,
         tenant: TenantId,
         purpose: Purpose,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        begin(&self.pool, &self.counter, &self.options, tenant.0, purpose).await
+        let begin = || begin(&self.pool, &self.counter, &self.options, tenant.0, purpose);
+        match begin().await {
+            Err(error) if is_lost(&error) => {
+                self.health.lost();
+                begin().await
+            }
+            other => other,
+        }
     }
 
     /// What became of a change set that was not applied now.

@@ -68,6 +68,7 @@ mod custom;
 mod ddl;
 mod error;
 mod filter;
+mod health;
 mod inner;
 mod log;
 mod migrate;

@@ -14,7 +14,9 @@ pub struct PostgresOptions {
     /// names its tenant, and the store refuses a role that policies do not bind. Default false. See
     /// [`MigrateOptions::row_level_security`].
     pub row_level_security: bool,
-    /// The longest that one statement may take. Default 30 s.
+    /// The longest that one statement may take. Default 30 s. A call that has no answer after this and
+    /// [`acquire_timeout`](Self::acquire_timeout) together is given up, so that nobody hangs on a server that accepts
+    /// and does not answer.
     pub statement_timeout: Duration,
     /// The longest that one statement may wait for a lock, after which the commit is
     /// [`Contended`](crm_core::store::CommitError::Contended). Default 5 s.

@@ -14,7 +14,7 @@ use crate::error::store_error;
 use crate::inner::Inner;
 use crate::query;
 use crate::question;
-use crate::session::{Purpose, Session, begin};
+use crate::session::{Purpose, Session};
 use crate::sql::Args;
 
 /// How many records one round trip brings.
@@ -45,10 +45,11 @@ async fn next(
     query: &Query,
     mut state: State,
 ) -> Option<(Result<Record, StoreError>, State)> {
+    let limit = inner.longest();
     loop {
         let step = match state {
             State::End => return None,
-            State::Start => open(inner, tenant, query).await,
+            State::Start => inner.health.within(limit, "scan", open(inner, tenant, query)).await,
             State::Open { transaction, mut chunk, more } => {
                 if let Some(record) = chunk.pop_front() {
                     return Some((Ok(record), State::Open { transaction, chunk, more }));
@@ -58,7 +59,7 @@ async fn next(
                     let _ = transaction.rollback().await;
                     return None;
                 }
-                fetch(inner, query, transaction).await
+                inner.health.within(limit, "scan", fetch(inner, query, transaction)).await
             }
         };
         match step {
@@ -72,8 +73,7 @@ async fn open(inner: &Inner, tenant: TenantId, query: &Query) -> Result<State, S
     question::check_query(&inner.catalog, query)?;
     let failed = |error: sqlx::Error| store_error("scan", &error);
     let sql = query::find(&inner.names, tenant.0, query, false);
-    let mut transaction =
-        begin(&inner.pool, &inner.counter, &inner.options, tenant.0, Purpose::Read).await.map_err(failed)?;
+    let mut transaction = inner.begin(tenant, Purpose::Read).await.map_err(failed)?;
     let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);
     session
         .rows(sql.wrap(|text| format!("DECLARE crm_scan NO SCROLL CURSOR FOR {text}")))

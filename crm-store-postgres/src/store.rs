@@ -130,42 +130,55 @@ impl Store for PostgresStore {
     async fn commit(&self, change: &ChangeSet) -> Result<(), CommitError> {
         let inner = &*self.inner;
         let _watch = Watch::new("commit", inner.options.slow_call);
-        commit::check(&inner.catalog, change)?;
-        let mut attempt = 1;
-        loop {
-            match inner.try_commit(change).await {
-                Ok(()) => return Ok(()),
-                // Nothing is known of the last attempt. The commit id makes another one harmless.
-                Err(Stop::Driver(error)) if is_lost(&error) && attempt < LOST_ATTEMPTS => {
-                    self.rest(attempt + 3).await;
-                    attempt += 1;
+        let call = async {
+            commit::check(&inner.catalog, change)?;
+            let mut attempt = 1;
+            loop {
+                match inner.try_commit(change).await {
+                    Ok(()) => return Ok(()),
+                    // Nothing is known of the last attempt. The commit id makes another one harmless.
+                    Err(Stop::Driver(error)) if is_lost(&error) && attempt < LOST_ATTEMPTS => {
+                        inner.health.lost();
+                        self.rest(attempt + 3).await;
+                        attempt += 1;
+                    }
+                    Err(stop) => return inner.ended(change, stop),
                 }
-                Err(stop) => return inner.ended(change, stop),
             }
-        }
+        };
+        inner.health.within(inner.longest(), "commit", call).await
     }
 
     #[tracing::instrument(skip_all, fields(%tenant, reads = reads.len()))]
     async fn read(&self, tenant: TenantId, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
         let inner = &*self.inner;
         let _watch = Watch::new("read", inner.options.slow_call);
-        if reads.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut again = true;
-        let rows = loop {
-            match inner.try_read(tenant, reads).await {
-                Ok(rows) => break rows,
-                // A connection that the server has closed since it was last used.
-                Err(Stop::Driver(error)) if again && is_lost(&error) => again = false,
-                Err(Stop::Driver(error)) => return Err(store_error("read", &error)),
-                Err(Stop::Refused(CommitError::Store(error))) => return Err(error),
-                Err(_) => {
-                    return Err(StoreError::Failed { what: "read".to_owned(), code: "internal".to_owned() });
-                }
+        let call = async {
+            if reads.is_empty() {
+                return Ok(Vec::new());
             }
+            let mut again = true;
+            let rows = loop {
+                match inner.try_read(tenant, reads).await {
+                    Ok(rows) => break rows,
+                    // A connection that the server has closed since it was last used.
+                    Err(Stop::Driver(error)) if again && is_lost(&error) => {
+                        inner.health.lost();
+                        again = false;
+                    }
+                    Err(Stop::Driver(error)) => return Err(store_error("read", &error)),
+                    Err(Stop::Refused(CommitError::Store(error))) => return Err(error),
+                    Err(_) => {
+                        return Err(StoreError::Failed {
+                            what: "read".to_owned(),
+                            code: "internal".to_owned(),
+                        });
+                    }
+                }
+            };
+            reads.iter().zip(rows).map(|(read, rows)| read::answer(inner, read, &rows)).collect()
         };
-        reads.iter().zip(rows).map(|(read, rows)| read::answer(inner, read, &rows)).collect()
+        inner.health.within(inner.longest(), "read", call).await
     }
 
     fn scan(&self, tenant: TenantId, query: Query) -> BoxStream<'static, Result<Record, StoreError>> {
@@ -176,38 +189,47 @@ impl Store for PostgresStore {
     async fn seal_log(&self, tenant: TenantId, limit: usize) -> Result<usize, StoreError> {
         let inner = &*self.inner;
         let _watch = Watch::new("seal_log", inner.options.slow_call);
-        let mut attempt = 1;
-        loop {
-            match inner.try_seal(tenant, limit).await {
-                Ok(sealed) => return Ok(sealed),
-                Err(error) if attempt < SEAL_ATTEMPTS && read::is_transient(&error) => {
-                    self.rest(attempt).await;
-                    attempt += 1;
+        let call = async {
+            let mut attempt = 1;
+            loop {
+                match inner.try_seal(tenant, limit).await {
+                    Ok(sealed) => return Ok(sealed),
+                    Err(error) if attempt < SEAL_ATTEMPTS && read::is_transient(&error) => {
+                        if is_lost(&error) {
+                            inner.health.lost();
+                        }
+                        self.rest(attempt).await;
+                        attempt += 1;
+                    }
+                    Err(error) => return Err(log::seal_error(&error)),
                 }
-                Err(error) => return Err(log::seal_error(&error)),
             }
-        }
+        };
+        inner.health.within(inner.longest(), "seal_log", call).await
     }
 
     #[tracing::instrument(skip_all, fields(%tenant, consumer, number))]
     async fn acknowledge(&self, tenant: TenantId, consumer: &str, number: i64) -> Result<(), StoreError> {
         let inner = &*self.inner;
         let _watch = Watch::new("acknowledge", inner.options.slow_call);
-        let failed = |error: sqlx::Error| store_error("acknowledge", &error);
-        let mut args = Args::default();
-        args.bind(tenant.0);
-        args.bind(consumer);
-        args.bind(number);
-        let table = inner.names.table("crm_consumers");
-        let text = format!(
-            "INSERT INTO {table} AS c (tenant, consumer, number) VALUES ($1, $2, $3) \
-             ON CONFLICT (tenant, consumer) DO UPDATE SET number = excluded.number WHERE c.number < excluded.number"
-        );
-        let mut transaction = inner.begin(tenant, Purpose::Write).await.map_err(failed)?;
-        let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);
-        session.rows(args.into_sql(text)).await.map_err(failed)?;
-        inner.counter.add();
-        transaction.commit().await.map_err(failed)
+        let call = async {
+            let failed = |error: sqlx::Error| store_error("acknowledge", &error);
+            let mut args = Args::default();
+            args.bind(tenant.0);
+            args.bind(consumer);
+            args.bind(number);
+            let table = inner.names.table("crm_consumers");
+            let text = format!(
+                "INSERT INTO {table} AS c (tenant, consumer, number) VALUES ($1, $2, $3) \
+                 ON CONFLICT (tenant, consumer) DO UPDATE SET number = excluded.number WHERE c.number < excluded.number"
+            );
+            let mut transaction = inner.begin(tenant, Purpose::Write).await.map_err(failed)?;
+            let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);
+            session.rows(args.into_sql(text)).await.map_err(failed)?;
+            inner.counter.add();
+            transaction.commit().await.map_err(failed)
+        };
+        inner.health.within(inner.longest(), "acknowledge", call).await
     }
 
     #[tracing::instrument(skip_all, fields(%tenant, limit))]
@@ -219,35 +241,41 @@ impl Store for PostgresStore {
     ) -> Result<usize, StoreError> {
         let inner = &*self.inner;
         let _watch = Watch::new("expire_keys", inner.options.slow_call);
-        let failed = |error: sqlx::Error| store_error("expire_keys", &error);
-        let mut args = Args::default();
-        args.bind(tenant.0);
-        args.bind(before);
-        args.bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let table = inner.names.table("crm_keys");
-        // A key that another process removes, or a commit waits for, is left to the next call.
-        let text = format!(
-            "WITH gone AS (DELETE FROM {table} AS k USING (SELECT command, key FROM {table} WHERE tenant = $1 AND at < $2 \
-             ORDER BY at LIMIT $3 FOR UPDATE SKIP LOCKED) AS o \
-             WHERE k.tenant = $1 AND k.command = o.command AND k.key = o.key RETURNING 1) SELECT count(*) FROM gone"
-        );
-        let mut transaction = inner.begin(tenant, Purpose::Write).await.map_err(failed)?;
-        let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);
-        let rows = session.rows(args.into_sql(text)).await.map_err(failed)?;
-        let gone: i64 = rows.first().map_or(Ok(0), |row| sqlx::Row::try_get(row, 0)).map_err(failed)?;
-        inner.counter.add();
-        transaction.commit().await.map_err(failed)?;
-        Ok(usize::try_from(gone).unwrap_or_default())
+        let call = async {
+            let failed = |error: sqlx::Error| store_error("expire_keys", &error);
+            let mut args = Args::default();
+            args.bind(tenant.0);
+            args.bind(before);
+            args.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+            let table = inner.names.table("crm_keys");
+            // A key that another process removes, or a commit waits for, is left to the next call.
+            let text = format!(
+                "WITH gone AS (DELETE FROM {table} AS k USING (SELECT command, key FROM {table} WHERE tenant = $1 AND at < $2 \
+                 ORDER BY at LIMIT $3 FOR UPDATE SKIP LOCKED) AS o \
+                 WHERE k.tenant = $1 AND k.command = o.command AND k.key = o.key RETURNING 1) SELECT count(*) FROM gone"
+            );
+            let mut transaction = inner.begin(tenant, Purpose::Write).await.map_err(failed)?;
+            let mut session = Session::new(&mut transaction, &inner.counter, &inner.names);
+            let rows = session.rows(args.into_sql(text)).await.map_err(failed)?;
+            let gone: i64 = rows.first().map_or(Ok(0), |row| sqlx::Row::try_get(row, 0)).map_err(failed)?;
+            inner.counter.add();
+            transaction.commit().await.map_err(failed)?;
+            Ok(usize::try_from(gone).unwrap_or_default())
+        };
+        inner.health.within(inner.longest(), "expire_keys", call).await
     }
 
     #[tracing::instrument(skip_all, fields(%tenant))]
     async fn wakes(&self, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
         let inner = &*self.inner;
-        inner
-            .wakes
-            .subscribe(&inner.pool, &inner.options.schema, tenant.0)
-            .await
-            .map_err(|error| store_error("wakes", &error))
+        let call = async {
+            inner
+                .wakes
+                .subscribe(&inner.pool, &inner.options.schema, tenant.0)
+                .await
+                .map_err(|error| store_error("wakes", &error))
+        };
+        inner.health.within(inner.longest(), "wakes", call).await
     }
 
     async fn rest(&self, attempt: u32) {

@@ -1,6 +1,6 @@
 //! What can be done with interactions, as pure decisions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Duration;
 use serde_json::{Value as Json, json};
@@ -12,7 +12,9 @@ use crate::contact::{Contact, ContactId, ContactRole};
 use crate::criteria::{Filter, Path, Test};
 use crate::customer::{Customer, CustomerId, Expect, at_place, input_of, live_customer};
 use crate::directory::UserId;
-use crate::interaction::{Direction, Interaction, InteractionId, InteractionType, ReplyStatus};
+use crate::interaction::{
+    Direction, Interaction, InteractionId, InteractionSource, InteractionType, ReplyStatus,
+};
 use crate::policy::Action;
 use crate::record::FieldError;
 use crate::store::Query;
@@ -106,6 +108,7 @@ impl Command for LogInteractions {
         let backdated_after = loaded.settings(changes.context().tenant)?.backdated_after_days;
         let mut logged: Vec<Interaction> = Vec::with_capacity(self.interactions.len());
         let mut fresh = BTreeMap::new();
+        let known = self.stored(loaded)?;
         for (place, given) in self.interactions.iter().enumerate() {
             let of = self.interactions.len();
             live_customer(given.customer_id, loaded)?;
@@ -116,13 +119,12 @@ impl Command for LogInteractions {
                     logged.push(logged[*earlier].clone());
                     continue;
                 }
-                let stored = loaded.all::<Interaction>(&format!("known {}", given.source.code()))?;
-                if let Some(stored) = stored.into_iter().find(|s| s.external_id.as_deref() == Some(&id)) {
-                    if !may_see(&stored, changes) {
+                if let Some(stored) = known.get(&key) {
+                    if !may_see(stored, changes) {
                         let origin = given.source.code();
                         return Err(Decline::Refused(InteractionRefusal::Hidden { origin, external_id: id }));
                     }
-                    logged.push(stored);
+                    logged.push(stored.clone());
                     continue;
                 }
                 fresh.insert(key, place);
@@ -157,26 +159,40 @@ impl Command for LogInteractions {
     }
 
     fn recall(&self, loaded: &Loaded, written: &[(String, Uuid, i64)]) -> Option<Self::Output> {
+        let key = |interaction: &Interaction| Some((interaction.source, external_id(interaction)?));
+        let asked: BTreeSet<_> = self.interactions.iter().filter_map(key).collect();
         // What was known by its external id was not written the first time.
-        let stored: Vec<Interaction> = written
-            .iter()
-            .map(|(_, id, _)| loaded.get(InteractionId(*id)).ok().flatten())
-            .collect::<Option<_>>()?;
-        let is = |stored: &Interaction, given: &Interaction, id: &str| {
-            stored.source == given.source && stored.external_id.as_deref() == Some(id)
-        };
-        let asked = |stored: &&Interaction| {
-            self.interactions.iter().any(|given| external_id(given).is_some_and(|id| is(stored, given, &id)))
-        };
-        let mut without_id = stored.iter().filter(|stored| !asked(stored));
-        let recalled = self.interactions.iter().map(|given| match external_id(given) {
-            None => without_id.next().cloned(),
-            Some(id) => {
-                let known = loaded.all::<Interaction>(&format!("known {}", given.source.code())).ok()?;
-                stored.iter().chain(&known).find(|stored| is(stored, given, &id)).cloned()
+        let mut known = self.stored(loaded).ok()?;
+        let mut without_id = Vec::new();
+        for (_, id, _) in written {
+            let stored = loaded.get(InteractionId(*id)).ok().flatten()?;
+            match key(&stored).filter(|key| asked.contains(key)) {
+                Some(key) => _ = known.insert(key, stored),
+                None => without_id.push(stored),
             }
+        }
+        let mut without_id = without_id.into_iter();
+        let recalled = self.interactions.iter().map(|given| match key(given) {
+            None => without_id.next(),
+            Some(key) => known.get(&key).cloned(),
         });
         recalled.collect()
+    }
+}
+
+impl LogInteractions {
+    /// The interactions that are stored already, by source and external id.
+    fn stored(&self, loaded: &Loaded) -> Decision<BTreeMap<(InteractionSource, String), Interaction>> {
+        let sources: BTreeSet<InteractionSource> = self.interactions.iter().map(|i| i.source).collect();
+        let mut stored = BTreeMap::new();
+        for source in sources {
+            for interaction in loaded.all::<Interaction>(&format!("known {}", source.code()))? {
+                if let Some(id) = interaction.external_id.clone() {
+                    stored.insert((source, id), interaction);
+                }
+            }
+        }
+        Ok(stored)
     }
 }
 

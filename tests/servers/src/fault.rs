@@ -26,9 +26,10 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Strikes once at PostgreSQL's `COMMIT` (also at that word elsewhere in a statement, such as `ON COMMIT DROP`).
+    /// Strikes once at PostgreSQL's `COMMIT`: at a statement that ends with that word (not at `READ COMMITTED` or
+    /// `ON COMMIT DROP`).
     pub fn postgres_commit(lose: Lose) -> Self {
-        Self { request: b"COMMIT".to_vec(), reply: b"COMMIT\0".to_vec(), lose, skip: 0, times: 1 }
+        Self { request: b"COMMIT\0".to_vec(), reply: b"COMMIT\0".to_vec(), lose, skip: 0, times: 1 }
     }
 
     /// Strikes once at MongoDB's `commitTransaction`. The driver repeats a commit whose reply was lost by itself, once:
@@ -78,7 +79,7 @@ mod tests {
     fn it_strikes_after_the_skipped_ones_at_what_matches() {
         let mut fault = Fault::postgres_commit(Lose::Reply).after(1);
         assert!(fault.strike(b"Q\0\0\0\x0bCOMMIT\0").is_none());
-        assert!(fault.strike(b"ROLLBACK").is_none());
+        assert!(fault.strike(b"Q\0\0\0\x30BEGIN ISOLATION LEVEL READ COMMITTED\0").is_none());
         assert_eq!(fault.strike(b"Q\0\0\0\x0bCOMMIT\0").map(|left| left.times), Some(0));
         assert!(!fault.answered_by(b"C\0\0\0\nBEGIN\0"));
         assert!(fault.answered_by(b"C\0\0\0\x0bCOMMIT\0Z\0\0\0\x05I"));

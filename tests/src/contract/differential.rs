@@ -113,7 +113,7 @@ impl Work {
         let ctx = Context::user(tenant, id(0xac7));
         let mut changes = Changes::new(&catalog, &*env, &ctx, "test.command");
         let mut used = Vec::new();
-        for _ in 0..1 + self.dice.below(3) {
+        for _ in 0..=self.dice.below(3) {
             let def = *self.dice.pick(&entities());
             let number = 1 + self.dice.below(IDS) as u128;
             if used.contains(&(def.name, number)) {
@@ -211,7 +211,7 @@ impl Work {
             let def = *self.dice.pick(&entities());
             let target = id(1 + self.dice.below(IDS) as u128);
             let stored = self.other.get(tenant, def, target).await;
-            let off = if self.dice.one_in(4) { 1 } else { 0 };
+            let off = i64::from(self.dice.one_in(4));
             guards.push(match stored {
                 Some(record) if self.dice.one_in(2) => {
                     Guard::Version { def, id: target, version: record.version() + off }
@@ -258,7 +258,7 @@ impl Work {
     }
 
     async fn ask(&mut self, tenant: TenantId, step: usize) {
-        let reads: Vec<Read> = (0..1 + self.dice.below(3)).map(|_| self.read()).collect();
+        let reads: Vec<Read> = (0..=self.dice.below(3)).map(|_| self.read()).collect();
         let found = self.bench.store.read(tenant, &reads).await;
         let expected = self.other.store.read(tenant, &reads).await;
         let (found, expected) = (settled(&reads, found), settled(&reads, expected));
@@ -292,8 +292,8 @@ impl Work {
                 ],
                 limit: 1 + dice.below(20),
             }),
-            5 => Read::Ancestors { def: *dice.pick(&hierarchy), id: target, limit },
-            6 => Read::Subtree { def: *dice.pick(&hierarchy), id: target, limit },
+            5 => Read::Ancestors { def: dice.pick::<&EntityDef>(&hierarchy), id: target, limit },
+            6 => Read::Subtree { def: dice.pick::<&EntityDef>(&hierarchy), id: target, limit },
             7..=8 => Read::Timeline(timeline(dice)),
             9 => Read::Key { command: "test.command", key: format!("k{}", dice.below(9)) },
             10 => Read::History {

@@ -20,6 +20,7 @@ pub mod extra_entity;
 pub mod finds;
 pub mod keys;
 pub mod log;
+pub mod mutants;
 pub mod races;
 pub mod rules;
 pub mod steady;
@@ -70,6 +71,15 @@ macro_rules! contract_properties {
                 xt_03_a_failed_change_set_keeps_no_key,
                 xt_03_of_many_with_one_key_one_is_applied,
                 xt_03_old_keys_are_forgotten,
+            }
+            mutants::{
+                xt_01_another_tenants_words_find_nothing,
+                xt_02_all_answers_of_a_call_are_of_one_moment,
+                xt_02_expectations_that_contradict_each_other_are_a_conflict,
+                xt_02_rows_sealed_one_by_one_are_in_order,
+                xt_02_versions_are_in_order_whatever_the_clocks_said,
+                xt_03_a_keyed_change_set_of_nothing_committed_again_is_a_success,
+                xt_07_a_long_change_set_and_a_deletion_exclude_each_other,
             }
             values::{
                 xt_06_generated_records_come_back_exactly,

@@ -148,7 +148,7 @@ pub async fn xt_09_a_scan_gives_untouched_records_exactly_once(harness: &dyn Har
     let bench = Bench::new(harness).await;
     let count = size(900, 3_000) as u128;
     // Every third is touched by the writer: the sort key of some changes under the scan.
-    let many: Vec<Customer> = (1..=count).map(|n| customer(n, &format!("Name {:05}", n))).collect();
+    let many: Vec<Customer> = (1..=count).map(|n| customer(n, &format!("Name {n:05}"))).collect();
     bench.insert(ACME, &many).await;
     let def = Customer::def();
     let stop = Stop::default();

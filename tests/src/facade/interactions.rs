@@ -250,7 +250,10 @@ pub async fn it_02_visibility_holds_on_every_path(harness: &dyn Harness) {
         actor: crm_core::log::Actor { kind: crm_core::log::ActorKind::Customer, id: Some(customer.0) },
         ..world.ada()
     };
-    assert!(all::<Interaction>(crm, &portal).await.is_empty());
+    let found = crm.find::<Interaction>(&portal, &Find::all()).await;
+    assert!(matches!(found, Err(Error::Forbidden { .. })), "{found:?}");
+    let other = TimelineRequest::of(Anchor::Tenant);
+    assert!(matches!(crm.timeline().page(&portal, &other).await, Err(Error::Forbidden { .. })));
     let page = crm.timeline().page(&portal, &TimelineRequest::of(Anchor::Customer(customer))).await.unwrap();
     assert!(page.entries.is_empty() && page.pinned.is_empty());
 }

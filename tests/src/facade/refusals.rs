@@ -234,7 +234,7 @@ pub async fn xt_04_each_role_may_do_its_own(harness: &dyn Harness) {
     let roles = [
         ("none", Context { roles: Vec::new(), ..world.ada() }, "......"),
         ("stranger", role("root"), "......"),
-        ("portal", portal, "r....."),
+        ("portal", portal, "......"),
         ("reader", role("reader"), "r....."),
         ("user", role("user"), "rwd..."),
         ("manager", role("manager"), "rwda.."),
@@ -270,7 +270,7 @@ pub async fn xt_04_each_role_may_do_its_own(harness: &dyn Harness) {
         tried('a', crm.log().history::<Customer>(&ctx, id).await.err().map(|e| e.code()));
         tried('a', crm.log().as_of::<Customer>(&ctx, id, world.env.now()).await.err().map(|e| e.code()));
         tried('a', crm.log().next(&ctx, "c", 1).await.err().map(|e| e.code()));
-        tried('a', crm.log().acknowledge(&ctx, "c", 0).await.err().map(|e| e.code()));
+        tried('a', crm.log().acknowledge(&ctx, "c", 1).await.err().map(|e| e.code()));
         tried('a', crm.log().subscribe(&ctx).await.err().map(|e| e.code()));
         tried('a', crm.log().verify(&ctx).await.err().map(|e| e.code()));
         tried(
