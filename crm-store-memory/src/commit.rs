@@ -143,6 +143,9 @@ impl Tenant {
 
     /// Everything that cannot fail.
     fn follow_up(&mut self, change: &ChangeSet) {
+        if change.log.is_empty() {
+            self.log.mark(change.commit_id);
+        }
         for row in &change.log {
             self.log.push(row.clone());
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     rows: Vec<LogRow>,
-    /// The primary key: (commit, ordinal).
+    /// The primary key: (commit, ordinal); with -1 for a change set that has no rows.
     by_commit: BTreeSet<(Uuid, i32)>,
     /// (record, version, place in `rows`), by entity.
     by_record: BTreeMap<String, BTreeSet<(Uuid, i64, usize)>>,
@@ -20,9 +20,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Whether rows of this change set are there.
+    /// Whether this change set was applied.
     pub(crate) fn has_commit(&self, commit: Uuid) -> bool {
         self.by_commit.range((commit, i32::MIN)..=(commit, i32::MAX)).next().is_some()
+    }
+
+    /// Remembers a change set without rows.
+    pub(crate) fn mark(&mut self, commit: Uuid) {
+        self.by_commit.insert((commit, -1));
     }
 
     pub(crate) fn push(&mut self, row: LogRow) {

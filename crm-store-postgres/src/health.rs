@@ -61,17 +61,20 @@ impl Health {
         what: &str,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        if let Ok(answer) = tokio::time::timeout(limit, call).await {
+        let mut call = std::pin::pin!(call);
+        if let Ok(answer) = tokio::time::timeout(limit, call.as_mut()).await {
             return answer;
         }
+        // Before the call is dropped, so that its connection is looked at when it is given back.
         self.lost();
         Err(StoreError::Timeout { what: what.to_owned() }.into())
     }
 }
 
+/// Ends whatever is left of a transaction; outside of one the server merely remarks that there is none.
 async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match tokio::time::timeout(TRY, connection.ping()).await {
-        Ok(answer) => answer.map(|()| true),
+    match tokio::time::timeout(TRY, sqlx::raw_sql("ROLLBACK").execute(connection)).await {
+        Ok(answer) => answer.map(|_| true),
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
     }
 }

@@ -51,6 +51,9 @@ pub(crate) fn settings(options: &PostgresOptions, tenant: Uuid, purpose: Purpose
 }
 
 /// Begins a transaction and makes its settings, in one round trip.
+///
+/// It runs in a task of its own, to its end: the driver forgets a transaction whose `BEGIN` is dropped before it is
+/// answered, and the connection would come back to the pool within it, of no use to anybody.
 pub(crate) async fn begin(
     pool: &PgPool,
     counter: &Counter,
@@ -64,7 +67,10 @@ pub(crate) async fn begin(
     };
     counter.add();
     let text = format!("BEGIN ISOLATION LEVEL {mode}; {}", settings(options, tenant, purpose));
-    pool.begin_with(AssertSqlSafe(text)).await
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(text)).await });
+    // A task that nobody waits for any more rolls back when it is done.
+    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 /// A connection on which statements are counted.

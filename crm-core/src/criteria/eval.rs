@@ -86,10 +86,19 @@ impl Filter {
 impl Leaf {
     /// Whether the record meets the condition.
     pub fn holds(&self, record: &Record, links: &dyn Links) -> bool {
-        if self.path.field_def().folded && !matches!(self.test, Test::Exists) {
-            return self.test.passes(&self.path.comparable(record, links));
+        self.path.passes(&self.test, record, links)
+    }
+}
+
+impl Path {
+    /// Whether the value, folded where the field is, passes the test.
+    fn passes(&self, test: &Test, record: &Record, links: &dyn Links) -> bool {
+        match self.value(record, links) {
+            Value::Text(text) if self.field_def().folded && *test != Test::Exists => {
+                crate::format::with_folded(text, |folded| test.passes_text(folded))
+            }
+            value => test.passes(value),
         }
-        self.test.passes(self.path.value(record, links))
     }
 }
 
@@ -97,6 +106,9 @@ impl Test {
     /// Whether a comparable value passes.
     pub fn passes(&self, value: &Value) -> bool {
         use std::cmp::Ordering::{Equal, Greater, Less};
+        if let Value::Text(text) = value {
+            return self.passes_text(text);
+        }
         if value.is_missing() {
             return false;
         }
@@ -107,12 +119,31 @@ impl Test {
             Self::Le(bound) => matches!(value.compare(bound), Some(Less | Equal)),
             Self::Gt(bound) => value.compare(bound) == Some(Greater),
             Self::Ge(bound) => matches!(value.compare(bound), Some(Greater | Equal)),
-            Self::Contains(part) => match value {
-                Value::Text(text) => text.contains(part.as_str()),
-                Value::List(items) => items.iter().any(|item| item == part),
-                _ => false,
-            },
-            Self::StartsWith(part) => matches!(value, Value::Text(text) if text.starts_with(part.as_str())),
+            Self::Contains(part) => {
+                matches!(value, Value::List(items) if items.iter().any(|item| item == part))
+            }
+            Self::StartsWith(_) => false,
+        }
+    }
+
+    /// [`passes`](Self::passes) for text, which need not be owned.
+    fn passes_text(&self, text: &str) -> bool {
+        let bound = |bound: &Value, holds: fn(&[u8], &[u8]) -> bool| match bound {
+            Value::Text(bound) => holds(text.as_bytes(), bound.as_bytes()),
+            _ => false,
+        };
+        if text.is_empty() {
+            return false;
+        }
+        match self {
+            Self::Exists => true,
+            Self::In(list) => list.iter().any(|item| item.as_text() == Some(text)),
+            Self::Lt(value) => bound(value, |a, b| a < b),
+            Self::Le(value) => bound(value, |a, b| a <= b),
+            Self::Gt(value) => bound(value, |a, b| a > b),
+            Self::Ge(value) => bound(value, |a, b| a >= b),
+            Self::Contains(part) => text.contains(part.as_str()),
+            Self::StartsWith(part) => text.starts_with(part.as_str()),
         }
     }
 }
@@ -120,11 +151,11 @@ impl Test {
 impl Criteria {
     /// Whether the record meets the criteria at `now`, and until when that stays so if nothing is written.
     pub fn judge(&self, record: &Record, links: &dyn Links, now: Instant) -> Verdict {
-        let holds = self.at(now).holds(record, links);
+        let holds = self.root.holds(record, links, now);
         let mut next = self.root.next_change(record, links, now);
         for _ in 0..64 {
             match next {
-                Some(at) if self.at(at).holds(record, links) == holds => {
+                Some(at) if self.root.holds(record, links, at) == holds => {
                     next = self.root.next_change(record, links, at);
                 }
                 _ => break,
@@ -135,6 +166,16 @@ impl Criteria {
 }
 
 impl Node {
+    /// Whether the record meets the node at `now`; as [`at`](Self::at) and [`Filter::holds`], without making a filter.
+    fn holds(&self, record: &Record, links: &dyn Links, now: Instant) -> bool {
+        match self {
+            Self::All(nodes) => nodes.iter().all(|node| node.holds(record, links, now)),
+            Self::Any(nodes) => nodes.iter().any(|node| node.holds(record, links, now)),
+            Self::Not(node) => !node.holds(record, links, now),
+            Self::Leaf { path, condition } => path.passes(&condition.at(path, now), record, links),
+        }
+    }
+
     /// The first instant after `now` at which a condition below this node can have another answer.
     fn next_change(&self, record: &Record, links: &dyn Links, now: Instant) -> Option<Instant> {
         match self {

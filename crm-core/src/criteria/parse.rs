@@ -1,5 +1,6 @@
 //! The checked tree and its JSON form.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
@@ -116,17 +117,24 @@ impl Node {
             Self::Any(nodes) => Filter::Any(nodes.iter().map(|node| node.at(now)).collect()),
             Self::Not(node) => Filter::Not(Box::new(node.at(now))),
             Self::Leaf { path, condition } => {
-                let day = path.field_def().field_type() == FieldType::Date;
-                let test = match condition {
-                    Condition::Fixed(test) => test.clone(),
-                    Condition::Before { moment, or_equal: false } => Test::Lt(moment.value(now, day)),
-                    Condition::Before { moment, or_equal: true } => Test::Le(moment.value(now, day)),
-                    Condition::After { moment, or_equal: false } => Test::Gt(moment.value(now, day)),
-                    Condition::After { moment, or_equal: true } => Test::Ge(moment.value(now, day)),
-                };
+                let test = condition.at(path, now).into_owned();
                 Filter::Leaf(Leaf { path: path.clone(), test })
             }
         }
+    }
+}
+
+impl Condition {
+    /// What is asked at one instant.
+    pub(super) fn at(&self, path: &Path, now: Instant) -> Cow<'_, Test> {
+        let moment = |moment: &Moment| moment.value(now, path.field_def().field_type() == FieldType::Date);
+        Cow::Owned(match self {
+            Self::Fixed(test) => return Cow::Borrowed(test),
+            Self::Before { moment: when, or_equal: false } => Test::Lt(moment(when)),
+            Self::Before { moment: when, or_equal: true } => Test::Le(moment(when)),
+            Self::After { moment: when, or_equal: false } => Test::Gt(moment(when)),
+            Self::After { moment: when, or_equal: true } => Test::Ge(moment(when)),
+        })
     }
 }
 

@@ -132,13 +132,62 @@ impl Moment {
     /// The next instant after `now` at which the order of this moment and `value` (an instant, or a day)
     /// changes: the moment reaches it, or passes it. `None` when it never will.
     pub fn next_change(&self, now: Instant, value: &Value) -> Option<Instant> {
+        use std::cmp::Ordering::{Equal, Greater, Less};
         let is_day = matches!(value, Value::Date(_));
         let order = |at: Instant| self.value(at, is_day).compare(value);
-        match order(now)? {
-            std::cmp::Ordering::Greater => None,
-            std::cmp::Ordering::Equal => first(now, |at| order(at) == Some(std::cmp::Ordering::Greater)),
-            std::cmp::Ordering::Less => first(now, |at| order(at) != Some(std::cmp::Ordering::Less)),
+        let past = match order(now)? {
+            Greater => return None,
+            Equal => true,
+            Less => false,
+        };
+        let holds = |at: Instant| if past { order(at) == Some(Greater) } else { order(at) != Some(Less) };
+        // Solved for `now`, and checked: only what zones do that nobody foresaw needs the search.
+        let millisecond = Duration::milliseconds(1);
+        match self.solve(value, past) {
+            Some(at) if at > now && holds(at) && (at - now == millisecond || !holds(at - millisecond)) => {
+                Some(at)
+            }
+            _ => first(now, holds),
         }
+    }
+
+    /// The instant from which on this moment is at least the value or, with `past`, more; to be checked.
+    fn solve(&self, value: &Value, past: bool) -> Option<Instant> {
+        // The day that the moment's day must reach.
+        let day = match value {
+            Value::Instant(at) if self.unit == Unit::Milliseconds => {
+                let at = if past { at.checked_add_signed(Duration::milliseconds(1))? } else { *at };
+                return at.checked_sub_signed(Duration::milliseconds(self.offset));
+            }
+            Value::Instant(at) => {
+                let day = local_date(*at, self.zone);
+                if past || start_of_day(day, self.zone) < *at { day.succ_opt()? } else { day }
+            }
+            Value::Date(day) if past => day.succ_opt()?,
+            Value::Date(day) => *day,
+            _ => return None,
+        };
+        let size = self.offset.unsigned_abs();
+        let today = match self.unit {
+            Unit::Milliseconds => {
+                let start = start_of_day(day, self.zone);
+                return start.checked_sub_signed(Duration::milliseconds(self.offset));
+            }
+            Unit::Days if self.offset < 0 => day.checked_add_days(Days::new(size))?,
+            Unit::Days => day.checked_sub_days(Days::new(size))?,
+            Unit::Months => {
+                let months = Months::new(u32::try_from(size).ok()?);
+                let about = if self.offset < 0 {
+                    day.checked_add_months(months)
+                } else {
+                    day.checked_sub_months(months)
+                };
+                // The ends of months make up to three days of difference.
+                let near = about?.checked_sub_days(Days::new(3))?;
+                near.iter_days().take(8).find(|today| self.shift(*today) >= day)?
+            }
+        };
+        Some(start_of_day(today, self.zone))
     }
 }
 
@@ -171,5 +220,47 @@ impl fmt::Display for Moment {
             Unit::Milliseconds => ("now", 1_000, 's'),
         };
         if self.offset == 0 { f.write_str(base) } else { write!(f, "{base}{:+}{letter}", self.offset / each) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn lc_09_the_solved_instant_is_the_one_that_the_search_finds(
+            now in 946_684_800_000_i64..1_893_456_000_000,
+            away in -40_000_000_000_i64..40_000_000_000,
+            kind in 0..4,
+            count in -800_i64..800,
+            zone in prop::sample::select(vec![Tz::UTC, Tz::Europe__Berlin, Tz::America__Sao_Paulo, Tz::Pacific__Apia, Tz::Asia__Tehran]),
+            as_day: bool,
+        ) {
+            let now = Instant::from_timestamp_millis(now).unwrap();
+            let (unit, offset) = match kind {
+                0 => (Unit::Milliseconds, count * 86_400_000),
+                1 => (Unit::Milliseconds, count * 1_000),
+                2 => (Unit::Days, count),
+                _ => (Unit::Months, count / 10),
+            };
+            let moment = Moment { unit, offset, zone };
+            let near = moment.instant(now) + Duration::milliseconds(away);
+            for at in [near, moment.instant(near), moment.instant(now)] {
+                let value = if as_day { Value::Date(local_date(at, zone)) } else { Value::Instant(at) };
+                let order = |at: Instant| moment.value(at, as_day).compare(&value).unwrap();
+                let searched = match order(now) {
+                    std::cmp::Ordering::Greater => None,
+                    std::cmp::Ordering::Equal => first(now, |at| order(at).is_gt()),
+                    std::cmp::Ordering::Less => first(now, |at| order(at).is_ge()),
+                };
+                prop_assert_eq!(moment.next_change(now, &value), searched);
+            }
+        }
     }
 }

@@ -31,6 +31,7 @@ pub use currency::{Currency, amount};
 pub use email::email;
 pub use language::language;
 pub use phone::{Phone, phone};
+pub(crate) use text::with_folded;
 pub use text::{FOLD_VERSION, clean, clean_line, fold, tokens};
 pub use url::url;
 pub use zone::{local_date, start_of_day, zone};

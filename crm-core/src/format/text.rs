@@ -52,9 +52,39 @@ pub fn clean_line(text: &str) -> Result<String, FormatError> {
 /// Compatibility forms, case and white space are levelled: NFKC, Unicode default case folding, NFKC again, every run
 /// of white space one space and none at the ends. Accents count. Idempotent. See [`FOLD_VERSION`].
 pub fn fold(text: &str) -> String {
+    if is_level_ascii(text) { text.to_ascii_lowercase() } else { fold_any(text) }
+}
+
+fn fold_any(text: &str) -> String {
     // The second round settles the few characters whose folding composes into something that folds again.
     let once: String = caseless::default_case_fold_str(&text.nfkc().collect::<String>()).nfkc().collect();
     collapse(&caseless::default_case_fold_str(&once).nfkc().collect::<String>())
+}
+
+/// Whether the text is ASCII whose white space is level already, so that folding it is nothing but making its letters
+/// small.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches each loop takes many bytes at once")]
+fn is_level_ascii(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let odd = bytes.iter().fold(false, |odd, b| odd | (*b >= 0x80) | (b.wrapping_sub(b'\t') < 5));
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    let gap = pairs.fold(false, |gap, (a, b)| gap | ((*a == b' ') & (*b == b' ')));
+    !odd && !gap && bytes.first() != Some(&b' ') && bytes.last() != Some(&b' ')
+}
+
+/// Hands the [folded](fold) text to a function; a short ordinary one without allocating.
+pub(crate) fn with_folded<R>(text: &str, read: impl FnOnce(&str) -> R) -> R {
+    const SHORT: usize = 64;
+    if text.len() <= SHORT && is_level_ascii(text) {
+        let mut small = [0; SHORT];
+        let small = &mut small[..text.len()];
+        small.copy_from_slice(text.as_bytes());
+        small.make_ascii_lowercase();
+        if let Ok(folded) = std::str::from_utf8(small) {
+            return read(folded);
+        }
+    }
+    read(&fold(text))
 }
 
 /// The tokens under which a text is found, and that a query is turned into: sorted, without repetition, at most
@@ -190,6 +220,15 @@ mod tests {
         fn fold_is_idempotent(text in hard_text()) {
             let once = fold(&text);
             prop_assert_eq!(fold(&once), once);
+        }
+
+        #[test]
+        fn plain_text_folds_as_any_text_does(hard in hard_text(), plain in "[ -~\t\n\u{b}\u{c}\u{1c}]{0,80}") {
+            for text in [hard, plain] {
+                let folded = fold_any(&text);
+                prop_assert_eq!(&fold(&text), &folded);
+                prop_assert!(with_folded(&text, |short| short == folded));
+            }
         }
 
         #[test]

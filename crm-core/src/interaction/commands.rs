@@ -1,6 +1,6 @@
 //! What can be done with interactions, as pure decisions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Duration;
 use serde_json::{Value as Json, json};
@@ -12,7 +12,9 @@ use crate::contact::{Contact, ContactId, ContactRole};
 use crate::criteria::{Filter, Path, Test};
 use crate::customer::{Customer, CustomerId, Expect, at_place, input_of, live_customer};
 use crate::directory::UserId;
-use crate::interaction::{Direction, Interaction, InteractionId, InteractionType, ReplyStatus};
+use crate::interaction::{
+    Direction, Interaction, InteractionId, InteractionSource, InteractionType, ReplyStatus,
+};
 use crate::policy::Action;
 use crate::record::FieldError;
 use crate::store::Query;
@@ -106,6 +108,7 @@ impl Command for LogInteractions {
         let backdated_after = loaded.settings(changes.context().tenant)?.backdated_after_days;
         let mut logged: Vec<Interaction> = Vec::with_capacity(self.interactions.len());
         let mut fresh = BTreeMap::new();
+        let known = self.stored(loaded)?;
         for (place, given) in self.interactions.iter().enumerate() {
             let of = self.interactions.len();
             live_customer(given.customer_id, loaded)?;
@@ -116,13 +119,12 @@ impl Command for LogInteractions {
                     logged.push(logged[*earlier].clone());
                     continue;
                 }
-                let stored = loaded.all::<Interaction>(&format!("known {}", given.source.code()))?;
-                if let Some(stored) = stored.into_iter().find(|s| s.external_id.as_deref() == Some(&id)) {
-                    if !may_see(&stored, changes) {
+                if let Some(stored) = known.get(&key) {
+                    if !may_see(stored, changes) {
                         let origin = given.source.code();
                         return Err(Decline::Refused(InteractionRefusal::Hidden { origin, external_id: id }));
                     }
-                    logged.push(stored);
+                    logged.push(stored.clone());
                     continue;
                 }
                 fresh.insert(key, place);
@@ -177,6 +179,22 @@ impl Command for LogInteractions {
             }
         });
         recalled.collect()
+    }
+}
+
+impl LogInteractions {
+    /// The interactions that are stored already, by source and external id.
+    fn stored(&self, loaded: &Loaded) -> Decision<BTreeMap<(InteractionSource, String), Interaction>> {
+        let sources: BTreeSet<InteractionSource> = self.interactions.iter().map(|i| i.source).collect();
+        let mut stored = BTreeMap::new();
+        for source in sources {
+            for interaction in loaded.all::<Interaction>(&format!("known {}", source.code()))? {
+                if let Some(id) = interaction.external_id.clone() {
+                    stored.insert((source, id), interaction);
+                }
+            }
+        }
+        Ok(stored)
     }
 }
 

@@ -34,7 +34,7 @@ pub struct ChangeSet {
     /// How many of `writes`, from the front, must be applied before the others, because they free the value of a
     /// unique rule that another one takes.
     pub releases: usize,
-    /// Records that were read for the decision and must be as they were.
+    /// Records that were read for the decision and must be as they were; none that is also written.
     pub guards: Vec<Guard>,
     /// Conditions of absence, checked in the same transaction after all writes and locks.
     pub none_refer: Vec<NoneRefer>,

@@ -71,7 +71,8 @@ pub enum CommitError {
     Conflict {
         /// The entity.
         entity: &'static str,
-        /// The record.
+        /// The record. When an inserted one was there already and the server does not say which, one of those
+        /// inserted.
         id: Uuid,
     },
     /// A unique rule of the catalog would be broken.

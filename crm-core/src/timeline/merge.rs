@@ -1,11 +1,12 @@
 //! Joining sorted streams into one: several anchors, outside systems, shards.
 
-use std::cmp::Ordering;
+use std::hint::select_unpredictable;
 
 /// Merges streams that are each sorted by a key, smallest first, into one that is.
 ///
 /// A loser tree: one comparison for each level and item, half of what a heap needs (Knuth, The Art of Computer
-/// Programming 3, 5.4.1). Items with equal keys come in the order of their streams.
+/// Programming 3, 5.4.1). Items with equal keys come in the order of their streams. The tree holds copies of the keys,
+/// and the way up is chosen without branches: which of two random keys is smaller cannot be predicted.
 ///
 /// ```
 /// let merged: Vec<_> = crm_core::timeline::merge([vec![1, 4], vec![2, 3], vec![]], |n| *n).collect();
@@ -14,80 +15,83 @@ use std::cmp::Ordering;
 pub fn merge<S, T, K>(streams: impl IntoIterator<Item = S>, key: fn(&T) -> K) -> Merge<S::IntoIter, T, K>
 where
     S: IntoIterator<Item = T>,
-    K: Ord,
+    K: Ord + Copy,
 {
-    let mut streams: Vec<_> = streams.into_iter().map(IntoIterator::into_iter).collect();
-    let heads: Vec<_> = streams.iter_mut().map(|stream| head(stream, key)).collect();
-    let mut merge = Merge { losers: vec![usize::MAX; heads.len().max(1)], streams, heads, winner: 0, key };
+    let mut merge = Merge { streams: Vec::new(), heads: Vec::new(), losers: Vec::new(), winner: None, key };
+    for stream in streams {
+        let mut stream = stream.into_iter();
+        if let Some(head) = stream.next() {
+            merge.heads.push(head);
+            merge.streams.push(stream);
+        }
+    }
     merge.build();
     merge
 }
 
 /// The joined stream of [`merge`].
 pub struct Merge<I, T, K> {
+    /// The streams that have not ended.
     streams: Vec<I>,
-    heads: Vec<Option<(K, T)>>,
-    losers: Vec<usize>,
-    winner: usize,
+    /// The next item of each.
+    heads: Vec<T>,
+    /// At each node the key and stream that lost there; the first place is not used.
+    losers: Vec<(K, usize)>,
+    /// The key and stream of the next item.
+    winner: Option<(K, usize)>,
     key: fn(&T) -> K,
 }
 
-fn head<I: Iterator<Item = T>, T, K>(stream: &mut I, key: fn(&T) -> K) -> Option<(K, T)> {
-    stream.next().map(|item| (key(&item), item))
+/// Whether a key of a stream comes before another.
+#[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "no branch, for which way it goes cannot be predicted")]
+fn before<K: Ord>(a: &(K, usize), b: &(K, usize)) -> bool {
+    (a.0 < b.0) | ((a.0 == b.0) & (a.1 < b.1))
 }
 
-impl<I: Iterator<Item = T>, T, K: Ord> Merge<I, T, K> {
-    /// Whether the head of stream `a` comes before that of `b`; an ended stream comes last.
-    fn before(&self, a: usize, b: usize) -> bool {
-        match (&self.heads[a], &self.heads[b]) {
-            (Some((x, _)), Some((y, _))) => x.cmp(y).then(a.cmp(&b)) == Ordering::Less,
-            (x, y) => x.is_some() && y.is_none(),
-        }
-    }
-
+impl<I: Iterator<Item = T>, T, K: Ord + Copy> Merge<I, T, K> {
+    /// Plays all matches: with `n` streams, stream `s` starts at node `n + s` and the winner leaves node 1.
     fn build(&mut self) {
-        let count = self.heads.len();
-        for stream in 0..count {
-            let mut candidate = stream;
-            let mut node = usize::midpoint(stream, count);
-            while node > 0 {
-                if self.losers[node] == usize::MAX {
-                    self.losers[node] = candidate;
-                    candidate = usize::MAX;
-                    break;
-                }
-                if self.before(self.losers[node], candidate) {
-                    std::mem::swap(&mut self.losers[node], &mut candidate);
-                }
-                node /= 2;
-            }
-            if candidate != usize::MAX {
-                self.winner = candidate;
-            }
+        let mut nodes: Vec<(K, usize)> =
+            self.heads.iter().enumerate().map(|(stream, head)| ((self.key)(head), stream)).collect();
+        let count = nodes.len();
+        self.winner = nodes.first().copied();
+        nodes.extend_from_within(..);
+        self.losers = nodes[..count].to_vec();
+        for node in (1..count).rev() {
+            let (left, right) = (nodes[2 * node], nodes[2 * node + 1]);
+            let (winner, loser) = if before(&left, &right) { (left, right) } else { (right, left) };
+            nodes[node] = winner;
+            self.losers[node] = loser;
+            self.winner = Some(winner);
         }
-    }
-
-    fn replay(&mut self) {
-        let mut candidate = self.winner;
-        let mut node = usize::midpoint(candidate, self.heads.len());
-        while node > 0 {
-            if self.before(self.losers[node], candidate) {
-                std::mem::swap(&mut self.losers[node], &mut candidate);
-            }
-            node /= 2;
-        }
-        self.winner = candidate;
     }
 }
 
-impl<I: Iterator<Item = T>, T, K: Ord> Iterator for Merge<I, T, K> {
+impl<I: Iterator<Item = T>, T, K: Ord + Copy> Iterator for Merge<I, T, K> {
     type Item = T;
 
+    #[inline]
     fn next(&mut self) -> Option<T> {
-        let stream = self.streams.get_mut(self.winner)?;
-        let next = head(stream, self.key);
-        let (_, item) = std::mem::replace(&mut self.heads[self.winner], next)?;
-        self.replay();
+        let (_, stream) = self.winner?;
+        let Some(next) = self.streams[stream].next() else {
+            // Streams end rarely: the tree of those that are left is built again.
+            drop(self.streams.remove(stream));
+            let item = self.heads.remove(stream);
+            self.build();
+            return Some(item);
+        };
+        let mut candidate = ((self.key)(&next), stream);
+        let item = std::mem::replace(&mut self.heads[stream], next);
+        let mut node = usize::midpoint(stream, self.losers.len());
+        while node > 0 {
+            let loser = self.losers[node];
+            let lost = before(&loser, &candidate);
+            self.losers[node] = select_unpredictable(lost, candidate, loser);
+            candidate = select_unpredictable(lost, loser, candidate);
+            node /= 2;
+        }
+        self.winner = Some(candidate);
         Some(item)
     }
 }

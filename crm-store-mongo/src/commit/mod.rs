@@ -160,6 +160,11 @@ async fn key_used(inner: &Inner, change: &ChangeSet) -> Result<(), Failure> {
     if found.get("commit_id").and_then(names::read_uuid) == Some(change.commit_id) {
         return Ok(());
     }
+    // Applied long ago, and its key has expired and was used anew since.
+    match applied(inner, change).await {
+        Err(Failure::Transient) => {}
+        outcome => return outcome,
+    }
     Err(Failure::Commit(CommitError::KeyUsed(read::key_record(&found)?)))
 }
 

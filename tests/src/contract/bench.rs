@@ -31,7 +31,7 @@ pub const ACME: TenantId = TenantId(Uuid::from_u128(0xacce));
 pub const OTHER: TenantId = TenantId(Uuid::from_u128(0x07e5));
 
 /// How long a commit is tried while other work is in the way. A store that never gets through fails its test.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A store and what change sets are made with.
 #[derive(Clone)]

@@ -32,7 +32,7 @@ impl Dice {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -42,7 +42,7 @@ impl Dice {
 
     /// A number below `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
+        (self.draw() % n.max(1) as u64) as usize
     }
 
     /// True one time in `n`.
@@ -95,8 +95,8 @@ pub fn any_value(dice: &mut Dice, field: &FieldDef) -> Value {
     match &field.kind {
         Kind::Bool => Value::Bool(dice.one_in(2)),
         Kind::Int { min, max } => {
-            let span = (*max as i128 - *min as i128 + 1) as u128;
-            let within = (*min as i128 + (u128::from(dice.next()) % span) as i128) as i64;
+            let span = (i128::from(*max) - i128::from(*min) + 1) as u128;
+            let within = (i128::from(*min) + (u128::from(dice.draw()) % span) as i128) as i64;
             Value::Int(*dice.pick(&[*min, *max, within, 0.clamp(*min, *max), (-1).clamp(*min, *max)]))
         }
         Kind::Decimal { scale } => Value::Decimal(any_decimal(dice, *scale)),
@@ -118,7 +118,7 @@ pub fn any_value(dice: &mut Dice, field: &FieldDef) -> Value {
 pub fn any_decimal(dice: &mut Dice, scale: u32) -> Decimal {
     let whole = 10_i128.pow(15) - 1;
     let largest = whole * 10_i128.pow(scale) + (10_i128.pow(scale) - 1);
-    let inner = i128::from(dice.next() as i64) % largest.max(1);
+    let inner = i128::from(dice.draw() as i64) % largest.max(1);
     let mantissa = *dice.pick(&[largest, -largest, 0, 1, -1, inner, 10_i128.pow(scale) / 2]);
     Decimal::from_i128_with_scale(mantissa, scale).normalize()
 }
@@ -151,7 +151,7 @@ fn sample_text(format: Format, n: u128, max: usize) -> String {
 
 /// An instant of the years 1 to 9999.
 pub fn any_instant(dice: &mut Dice) -> crm_core::value::Instant {
-    let near = start() + Duration::milliseconds(dice.next() as i64 % 1_000_000_000_000);
+    let near = start() + Duration::milliseconds(dice.draw() as i64 % 1_000_000_000_000);
     let far = [
         "0001-01-01T00:00:00Z",
         "9999-12-31T23:59:59.999Z",
@@ -283,7 +283,11 @@ pub fn any_record(dice: &mut Dice, def: &'static EntityDef, n: u128) -> Record {
         for error in errors {
             let Some(place) = def.index_of(&error.field) else { continue };
             let field = &def.fields[place];
-            record.values[place] = if field.required { sample_value(field, n) } else { Value::Null };
+            record.values[place] = match field.field_type() {
+                _ if !field.required => Value::Null,
+                FieldType::Decimal => Value::Decimal(rust_decimal::Decimal::ZERO),
+                _ => sample_value(field, n),
+            };
             for check in def.checks {
                 if let crm_core::catalog::Check::Together(a, b) | crm_core::catalog::Check::Ordered(a, b) =
                     check
@@ -298,7 +302,7 @@ pub fn any_record(dice: &mut Dice, def: &'static EntityDef, n: u128) -> Record {
             }
         }
     }
-    record
+    if record.clone().clean().is_empty() { record } else { sample(def, n) }
 }
 
 /// A value of a small domain, so that conditions hit.

@@ -139,7 +139,7 @@ pub async fn cm_01_deleted_records_are_read_when_asked_for(harness: &dyn Harness
     let ids = [3, 2, 99, 1, 2].map(id).to_vec();
     let mut got = bench.records(ACME, Read::Get { def, ids }).await;
     got.sort_by_key(crm_core::record::Record::id);
-    assert_eq!(got.iter().map(|r| r.id()).collect::<Vec<_>>(), [id(1), id(2), id(3)]);
+    assert_eq!(got.iter().map(crm_core::record::Record::id).collect::<Vec<_>>(), [id(1), id(2), id(3)]);
     assert!(bench.records(ACME, Read::Get { def, ids: Vec::new() }).await.is_empty());
     assert!(bench.store.read(ACME, &[]).await.unwrap().is_empty(), "no question, no answer");
 }

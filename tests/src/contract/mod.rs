@@ -15,10 +15,12 @@
 pub mod atomic;
 pub mod bench;
 pub mod dice;
+pub mod differential;
 pub mod extra_entity;
 pub mod finds;
 pub mod keys;
 pub mod log;
+pub mod mutants;
 pub mod races;
 pub mod rules;
 pub mod steady;
@@ -30,7 +32,7 @@ pub mod values;
 #[macro_export]
 macro_rules! contract_properties {
     ($harness:expr) => {
-        $crate::contract_tests! { $harness;
+        $crate::__contract_tests! { $harness;
             atomic::{
                 xt_02_a_change_set_with_one_bad_write_leaves_nothing,
                 xt_02_a_change_set_with_one_failed_condition_leaves_nothing,
@@ -69,6 +71,15 @@ macro_rules! contract_properties {
                 xt_03_of_many_with_one_key_one_is_applied,
                 xt_03_old_keys_are_forgotten,
             }
+            mutants::{
+                xt_01_another_tenants_words_find_nothing,
+                xt_02_all_answers_of_a_call_are_of_one_moment,
+                xt_02_expectations_that_contradict_each_other_are_a_conflict,
+                xt_02_rows_sealed_one_by_one_are_in_order,
+                xt_02_versions_are_in_order_whatever_the_clocks_said,
+                xt_03_a_keyed_change_set_of_nothing_committed_again_is_a_success,
+                xt_07_a_long_change_set_and_a_deletion_exclude_each_other,
+            }
             values::{
                 xt_06_generated_records_come_back_exactly,
                 xt_06_updates_come_back_exactly,
@@ -105,6 +116,9 @@ macro_rules! contract_properties {
                 xt_09_a_scan_is_all_pages_in_one,
                 xt_09_a_scan_gives_untouched_records_exactly_once,
             }
+            differential::{
+                xt_01_random_work_has_the_same_outcome_as_on_another_store,
+            }
         }
     };
 }
@@ -112,13 +126,16 @@ macro_rules! contract_properties {
 /// The tests that [`contract_properties!`](crate::contract_properties) lists.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! contract_tests {
+macro_rules! __contract_tests {
     ($harness:expr; $($module:ident::{ $($property:ident),+ $(,)? })+) => {
-        $($(
-            #[tokio::test(flavor = "multi_thread")]
-            async fn $property() {
-                $crate::contract::$module::$property(&$harness).await;
-            }
-        )+)+
+        mod contract {
+            use super::*;
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $property() {
+                    $crate::contract::$module::$property(&$harness).await;
+                }
+            )+)+
+        }
     };
 }

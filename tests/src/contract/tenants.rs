@@ -193,11 +193,9 @@ pub async fn xt_01_no_write_touches_another_tenants_data(harness: &dyn Harness) 
     bench.put(ACME, |c| c.purge_record(&lonely)).await;
     assert_eq!(everything(&bench, OTHER).await, before, "after a purge");
     bench
-        .commit(
-            &bench.keyed(ACME, Some(claim("new", "x")), |c| {
-                drop(c.insert(&customer(50, "Shared new")).unwrap())
-            }),
-        )
+        .commit(&bench.keyed(ACME, Some(claim("new", "x")), |c| {
+            drop(c.insert(&customer(50, "Shared new")).unwrap());
+        }))
         .await
         .unwrap();
     bench.store.seal_log(ACME, 100).await.unwrap();

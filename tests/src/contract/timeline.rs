@@ -301,10 +301,10 @@ async fn fill(bench: &Bench, dice: &mut Dice) -> Vec<TimelineRow> {
     rows
 }
 
-fn question(dice: &mut Dice, rows: &[TimelineRow]) -> TimelineQuery {
+pub(crate) fn question(dice: &mut Dice, rows: &[TimelineRow]) -> TimelineQuery {
     let some = |dice: &mut Dice, words: &[&'static str]| -> Vec<String> {
         if dice.one_in(3) {
-            (0..1 + dice.below(2)).map(|_| dice.word(words).to_owned()).collect()
+            (0..=dice.below(2)).map(|_| dice.word(words).to_owned()).collect()
         } else {
             Vec::new()
         }
@@ -340,11 +340,11 @@ fn question(dice: &mut Dice, rows: &[TimelineRow]) -> TimelineQuery {
         0 => TimelineAnchor::Tenant,
         1 => TimelineAnchor::User(id(*dice.pick(&[71, 72]))),
         _ => TimelineAnchor::Records(
-            (0..1 + dice.below(4)).map(|_| id(*dice.pick(&[1, 2, 3, 4, 20, 21, 22]))).collect(),
+            (0..=dice.below(4)).map(|_| id(*dice.pick(&[1, 2, 3, 4, 20, 21, 22]))).collect(),
         ),
     };
     let direction = if dice.one_in(2) { Direction::Ascending } else { Direction::Descending };
-    let after = dice.one_in(2).then(|| dice.pick(rows).position());
+    let after = (!rows.is_empty() && dice.one_in(2)).then(|| dice.pick(rows).position());
     TimelineQuery { anchor, filter, viewer, direction, after, limit: 1 + dice.below(30) }
 }
 

@@ -1,5 +1,6 @@
 //! The harnesses of the three stores.
 #![allow(dead_code, reason = "each test binary uses one of them")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "part of tests")]
 
 pub(crate) mod memory;
 pub(crate) mod mongo;

@@ -87,7 +87,7 @@ async fn all_calls(
         }
     };
     // All at once, so that the time limits pass once.
-    let (a, b, c, d, e, f, g, h) = tokio::join!(
+    let asked = tokio::join!(
         bounded("read", store.read(tenant, &get)),
         bounded("read of several", store.read(tenant, &several)),
         bounded("commit", async { store.commit(set).await.map_err(of_commit) }),
@@ -97,11 +97,11 @@ async fn all_calls(
         bounded("wakes", async { deaf.wakes(tenant).await.map(|_| ()) }),
         bounded("scan", scan),
     );
-    vec![a, b, c, d, e, f, g, h]
+    <[Report; 8]>::from(asked).into()
 }
 
 /// An error says that the server is away, and nothing else.
-fn check(backend: &Backend, reports: &[Report]) -> Duration {
+fn check(backend: &Backend, reports: &[Report]) -> String {
     for Report { call, error, took } in reports {
         let gone = matches!(error, StoreError::Unavailable { .. } | StoreError::Timeout { .. });
         assert!(gone, "{call} after {took:?}: {error:?}");
@@ -113,7 +113,8 @@ fn check(backend: &Backend, reports: &[Report]) -> Duration {
             assert!(!text.contains(&secret.to_lowercase()), "{call} tells {secret:?}: {text}");
         }
     }
-    reports.iter().map(|report| report.took).max().unwrap()
+    let longest = reports.iter().max_by_key(|report| report.took).unwrap();
+    format!("{:.1?} ({})", longest.took, longest.call)
 }
 
 /// Opens several connections of a handle and leaves them idle.
@@ -177,10 +178,74 @@ async fn stopped(kind: Kind) {
     let history = handle.crm().log().history::<Customer>(&ctx, CustomerId(id)).await.unwrap();
     assert_eq!(history.len(), 1);
     println!(
-        "{}: down, {} kinds of calls say so within {longest:.1?}, connecting within {connecting:.1?}; the same handle \
+        "{}: down, {} kinds of calls say so within {longest}, connecting within {connecting}; the same handle \
          answers after each of 3 restarts",
         backend.name(),
         reports.len()
+    );
+}
+
+/// Callers that give up while a server does not answer, at whatever they were doing: their connections must not come
+/// back half used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn xt_03_calls_dropped_on_a_postgres_that_does_not_answer_spoil_no_connection() {
+    dropped(Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn xt_03_calls_dropped_on_a_mongod_that_does_not_answer_spoil_no_connection() {
+    dropped(Kind::Mongo).await;
+}
+
+async fn dropped(kind: Kind) {
+    let backend = Backend::start_impatient(kind).await;
+    let handle = backend.handle().await;
+    let store = handle.store();
+    let tenant = TenantId(SystemEnv.new_id());
+    let ctx = Context::system(tenant);
+    let (id, first) = insert(&*store, &ctx);
+    store.commit(&first).await.unwrap();
+    let mut calls = 0;
+    for _ in 0..3 {
+        warm(&*store, tenant).await;
+        backend.pause().await;
+        let several = [Read::Get { def: Customer::def(), ids: vec![id] }, Read::LogHead];
+        let sets: Vec<_> = (0..4).map(|_| insert(&*store, &ctx).1).collect();
+        let reads = futures_util::future::join_all((0..4).map(|_| store.read(tenant, &several)));
+        let commits = futures_util::future::join_all(sets.iter().map(|set| store.commit(set)));
+        let work = futures_util::future::join(reads, commits);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(100), work).await.is_err(),
+            "answered while paused"
+        );
+        calls += 8;
+        backend.resume().await;
+        for _ in 0..3 {
+            let answers = futures_util::future::join_all((0..10).map(|_| store.read(tenant, &several))).await;
+            for answer in answers {
+                let answer = answer.unwrap_or_else(|error| panic!("a connection is spoilt: {error:?}"));
+                assert!(matches!(&answer[0], crm_core::store::Answer::Records(found) if found.len() == 1));
+            }
+        }
+        for set in &sets {
+            // MongoDB takes a moment to end what was dropped.
+            let mut again = store.commit(set).await;
+            for attempt in (1..100).take_while(|_| kind == Kind::Mongo) {
+                if again != Err(CommitError::Contended) {
+                    break;
+                }
+                store.rest(attempt).await;
+                again = store.commit(set).await;
+            }
+            assert!(again.is_ok(), "a connection is spoilt: {again:?}");
+        }
+    }
+    let all = crate::audit::Snapshot::take(&handle.crm(), tenant).await;
+    all.check(&backend, &handle.crm(), tenant).await;
+    assert_eq!(all.records.len(), 1 + 12);
+    println!(
+        "{}: {calls} calls were dropped while the server was paused; every connection answers since",
+        backend.name()
     );
 }
 
@@ -218,7 +283,7 @@ async fn paused(kind: Kind) {
     let history = handle.crm().log().history::<Customer>(&ctx, CustomerId(second_id)).await.unwrap();
     assert_eq!(history.len(), 1, "applied once");
     println!(
-        "{}: paused, {} kinds of calls are given up within {longest:.1?}, connecting within {connecting:.1?}; afterwards \
+        "{}: paused, {} kinds of calls are given up within {longest}, connecting within {connecting}; afterwards \
          the same handle answers and the commit under way is there once",
         backend.name(),
         reports.len()
