@@ -3,7 +3,9 @@
 use crm_core::catalog::{EntityDef, Kind};
 use crm_core::store::{ChangeSet, CommitError, StoreError, Write};
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
+use uuid::Uuid;
 
 use crate::names::{Constraint, Names};
 
@@ -93,22 +95,18 @@ pub(crate) fn commit_error(names: &Names, change: &ChangeSet, error: &sqlx::Erro
     if let sqlx::Error::Database(db) = error {
         let constraint = db.constraint().and_then(|name| names.constraint(name));
         let code = db.code().unwrap_or_default();
-        let detail = db.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
+        let detail = detail(&**db);
         match (&*code, constraint) {
             ("23505", Some(Constraint::Applied)) => return None,
             ("23505", Some(Constraint::Unique(rule))) => return Some(CommitError::Unique { rule }),
             ("23505", Some(Constraint::PrimaryKey(def))) => {
-                let detail =
-                    db.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|e| e.detail());
-                let inserted = || {
-                    change.writes.iter().filter_map(|write| match write {
-                        Write::Insert(record) if record.def == def => Some(record.id()),
-                        _ => None,
-                    })
-                };
                 // The detail is read for the id only, which the caller knows, and goes no further.
-                let named = inserted().find(|id| detail.is_some_and(|text| text.contains(&id.to_string())));
-                if let Some(id) = named.or_else(|| inserted().next()) {
+                let mut inserted = inserted(change, def);
+                let named = inserted
+                    .iter()
+                    .copied()
+                    .find(|id| detail.is_some_and(|text| text.contains(&id.to_string())));
+                if let Some(id) = named.or_else(|| inserted.pop()) {
                     return Some(CommitError::Conflict { entity: def.name, id });
                 }
             }
@@ -120,6 +118,63 @@ pub(crate) fn commit_error(names: &Names, change: &ChangeSet, error: &sqlx::Erro
         }
     }
     Some(CommitError::Store(store_error("commit", error)))
+}
+
+fn inserted(change: &ChangeSet, def: &EntityDef) -> Vec<Uuid> {
+    let of_entity = |write: &Write| match write {
+        Write::Insert(record) if record.def == def => Some(record.id()),
+        _ => None,
+    };
+    change.writes.iter().filter_map(of_entity).collect()
+}
+
+/// The part of an error that names keys. Under row level security there is none, or one without keys.
+fn detail(db: &dyn DatabaseError) -> Option<&str> {
+    let detail = db.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
+    detail.filter(|text| text.contains(")=("))
+}
+
+/// Where to look for the record that a refusal is about, when the server does not say: under row level security its
+/// errors have no detail.
+#[derive(Debug)]
+pub(crate) struct Clue {
+    /// The table to look in.
+    pub(crate) def: &'static EntityDef,
+    /// The column that holds one of the ids: the record's own, or a link to it.
+    pub(crate) field: &'static str,
+    /// The records it can be.
+    pub(crate) ids: Vec<Uuid>,
+}
+
+/// What is left open by an error of the driver.
+pub(crate) fn clue(names: &Names, change: &ChangeSet, error: &sqlx::Error) -> Option<Clue> {
+    let db = error.as_database_error()?;
+    if detail(db).is_some() {
+        return None;
+    }
+    let clue = match names.constraint(db.constraint()?)? {
+        Constraint::PrimaryKey(def) => Clue { def, field: "id", ids: inserted(change, def) },
+        Constraint::Link { def, field } => {
+            let purged = change.writes.iter().filter_map(|write| match write {
+                Write::Purge(record) => Some(record.id()),
+                _ => None,
+            });
+            Clue { def, field, ids: purged.collect() }
+        }
+        Constraint::Unique(_) | Constraint::Applied => return None,
+    };
+    (!clue.ids.is_empty()).then_some(clue)
+}
+
+/// The refusal with the record that was found, if one was.
+pub(crate) fn named(error: CommitError, found: Option<Uuid>) -> CommitError {
+    match (error, found) {
+        (CommitError::Conflict { entity, .. }, Some(id)) => CommitError::Conflict { entity, id },
+        (CommitError::InUse { entity, field, .. }, Some(id)) => CommitError::InUse { entity, field, id },
+        // Nothing refers to what was to be purged, so it was a link that was written.
+        (CommitError::InUse { entity, field, .. }, None) => CommitError::Dangling { entity, field },
+        (other, _) => other,
+    }
 }
 
 /// A foreign key fails when its holder is written, or when the record it leads to is purged: then the detail names

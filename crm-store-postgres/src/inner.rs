@@ -6,15 +6,17 @@ use crm_core::TenantId;
 use crm_core::catalog::Catalog;
 use crm_core::store::{ChangeSet, CommitError, Read};
 use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{Postgres, Transaction};
+use sqlx::{Postgres, Row, Transaction};
+use uuid::Uuid;
 
 use crate::commit;
-use crate::error::{Stop, commit_error, is_lost};
+use crate::error::{Clue, Stop, clue, commit_error, is_lost, named};
 use crate::health::Health;
 use crate::log;
-use crate::names::Names;
+use crate::names::{Names, quote};
 use crate::options::PostgresOptions;
 use crate::session::{Counter, Purpose, Session, begin};
+use crate::sql::Args;
 use crate::timeline::Shape;
 use crate::wake::Wakes;
 
@@ -57,16 +59,35 @@ impl Inner {
         }
     }
 
-    /// What became of a change set that was not applied now.
-    pub(crate) fn ended(&self, change: &ChangeSet, stop: Stop) -> Result<(), CommitError> {
-        match stop {
-            Stop::Applied => Ok(()),
-            Stop::Refused(error) => Err(error),
-            Stop::Driver(error) => match commit_error(&self.names, change, &error) {
-                None => Ok(()),
-                Some(error) => Err(error),
+    /// What became of a change set that was not applied now. The session, where there is one, is in a transaction of
+    /// the tenant; without one, a transaction is begun when something has to be looked up.
+    pub(crate) async fn ended(
+        &self,
+        change: &ChangeSet,
+        stop: Stop,
+        session: Option<&mut Session<'_>>,
+    ) -> Result<(), CommitError> {
+        let error = match stop {
+            Stop::Applied => return Ok(()),
+            Stop::Refused(error) => return Err(error),
+            Stop::Driver(error) => error,
+        };
+        let Some(refused) = commit_error(&self.names, change, &error) else { return Ok(()) };
+        let Some(clue) = clue(&self.names, change, &error) else { return Err(refused) };
+        let found = match session {
+            Some(session) => look(session, change, &clue).await,
+            None => match self.begin(change.tenant, Purpose::Read).await {
+                Ok(mut transaction) => {
+                    let mut session = Session::new(&mut transaction, &self.counter, &self.names);
+                    look(&mut session, change, &clue).await
+                }
+                Err(error) => Err(error),
             },
-        }
+        };
+        Err(match found {
+            Ok(found) => named(refused, found),
+            Err(_) => refused,
+        })
     }
 
     /// One attempt to apply a change set.
@@ -122,4 +143,23 @@ impl Inner {
         transaction.commit().await?;
         Ok(sealed)
     }
+}
+
+/// Which of a clue's records is there, the first in the order of the writes.
+async fn look(
+    session: &mut Session<'_>,
+    change: &ChangeSet,
+    clue: &Clue,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    let mut args = Args::default();
+    args.bind(change.tenant.0);
+    args.bind(clue.ids.clone());
+    let text = format!(
+        "SELECT DISTINCT c.{field} FROM {} AS c WHERE c.tenant = $1 AND c.{field} = ANY($2)",
+        session.names().of(clue.def),
+        field = quote(clue.field),
+    );
+    let rows = session.rows(args.into_sql(text)).await?;
+    let there = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Uuid>, _>>()?;
+    Ok(clue.ids.iter().copied().find(|id| there.contains(id)))
 }

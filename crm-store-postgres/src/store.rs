@@ -87,7 +87,13 @@ impl PostgresStore {
             }
             Err(stop) => {
                 savepoint.rollback().await.map_err(failed)?;
-                inner.ended(change, stop)
+                let mut session = Session::new(transaction, &inner.counter, &inner.names);
+                // The rollback has undone the settings too.
+                session
+                    .plain(settings(&inner.options, change.tenant.0, Purpose::Write))
+                    .await
+                    .map_err(failed)?;
+                inner.ended(change, stop, Some(&mut session)).await
             }
         }
     }
@@ -142,7 +148,7 @@ impl Store for PostgresStore {
                         self.rest(attempt + 3).await;
                         attempt += 1;
                     }
-                    Err(stop) => return inner.ended(change, stop),
+                    Err(stop) => return inner.ended(change, stop, None).await,
                 }
             }
         };

@@ -104,6 +104,22 @@ async fn policies_hide_other_tenants_from_any_statement() {
     assert!(matches!(&answers[..], [Answer::Records(r)] if r == std::slice::from_ref(&c)));
     let answers = g.store.read(theirs, &[get]).await.unwrap();
     assert!(matches!(&answers[..], [Answer::Records(r)] if r.is_empty()));
+    // Errors have no detail here, and still name the record.
+    let (new, other) = (customer("new"), customer("other"));
+    let taken = change(mine, [&new, &c].map(|r| Write::Insert(r.clone())).to_vec());
+    let conflict = CommitError::Conflict { entity: "customer", id: c.id() };
+    assert_eq!(g.store.commit(&taken).await, Err(conflict.clone()));
+    let mut own = g.pool.begin().await.unwrap();
+    assert_eq!(g.store.commit_in(&mut own, &taken).await, Err(conflict));
+    g.store.commit_in(&mut own, &change(mine, vec![Write::Insert(other.clone())])).await.unwrap();
+    own.commit().await.unwrap();
+    let purge = change(mine, [&other, &c].map(|r| Write::Purge(r.clone())).to_vec());
+    let in_use = CommitError::InUse { entity: "note", field: "customer_id", id: c.id() };
+    assert_eq!(g.store.commit(&purge).await, Err(in_use));
+    let nowhere = note(&customer("never stored"), "n", at(0));
+    let both = change(mine, vec![Write::Insert(nowhere), Write::Purge(other)]);
+    let dangling = CommitError::Dangling { entity: "note", field: "customer_id" };
+    assert_eq!(g.store.commit(&both).await, Err(dangling));
     let stolen = change(theirs, vec![changed(&c, "score", Value::Int(1))]);
     assert!(matches!(g.store.commit(&stolen).await, Err(CommitError::Conflict { .. })));
     g.drop().await;
