@@ -13,7 +13,7 @@ impl Tenant {
     /// Applies it, or fails and leaves the copy in disorder.
     pub(super) fn apply(&mut self, catalog: &Catalog, change: &ChangeSet) -> Result<(), CommitError> {
         check_form(catalog, change)?;
-        if self.log.iter().any(|row| row.commit_id == change.commit_id) {
+        if !self.applied.insert(change.commit_id) {
             return Ok(());
         }
         if let Some(claim) = &change.key {

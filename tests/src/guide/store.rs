@@ -24,6 +24,8 @@ use uuid::Uuid;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tenant {
     pub(super) records: BTreeMap<(&'static str, Uuid), Record>,
+    /// The change sets that were applied, also those without a log row.
+    pub(super) applied: BTreeSet<Uuid>,
     /// In the order of the commits; sealed rows have numbers.
     pub(super) log: Vec<LogRow>,
     pub(super) timeline: BTreeMap<TimelineKey, TimelineRow>,
