@@ -1,7 +1,6 @@
 //! The figures, as a table.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use crate::machine;
 use crate::measure::show;
@@ -70,8 +69,8 @@ impl Report {
         &mut self,
         part: &'static str,
         what: impl Into<String>,
-        ours: Duration,
-        peer: (&str, Duration),
+        ours: f64,
+        peer: (&str, f64),
         aim: Option<Aim>,
     ) {
         let ratio = crate::measure::ratio(peer.1, ours);
@@ -84,8 +83,8 @@ impl Report {
         &mut self,
         part: &'static str,
         what: impl Into<String>,
-        ours: Duration,
-        peer: (&str, Duration),
+        ours: f64,
+        peer: (&str, f64),
         aim: Option<Aim>,
     ) {
         let ratio = crate::measure::ratio(ours, peer.1);

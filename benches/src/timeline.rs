@@ -124,7 +124,7 @@ async fn walk(crm: &Crm, request: &TimelineRequest, entries: usize) -> Outcome<(
 }
 
 /// What somebody pays who skips instead of seeking.
-async fn by_offset(bed: &Bed, schema: &str, skip: usize) -> Outcome<std::time::Duration> {
+async fn by_offset(bed: &Bed, schema: &str, skip: usize) -> Outcome<f64> {
     let mut connection = bed.admin().await?;
     let text = format!(
         "SELECT * FROM {schema}.crm_timeline WHERE tenant = $1 AND NOT pinned ORDER BY at DESC, kind DESC, entry_id DESC \

@@ -1,9 +1,10 @@
 //! Customers in the three forms, and the questions in the three languages.
 
 use chrono::Duration;
+use crm_core::catalog::{Entity, system};
 use crm_core::customer::{Customer, CustomerId, CustomerSource, CustomerStatus};
 use crm_core::format::fold;
-use crm_core::record::Meta;
+use crm_core::record::{Meta, Record};
 use crm_core::value::{Instant, Value};
 use datalogic_rs::ParsedData;
 use rust_decimal::Decimal;
@@ -128,6 +129,9 @@ pub(super) fn parsed(customers: &[Customer]) -> Outcome<Vec<ParsedData>> {
     Ok(customers.iter().map(parse).collect::<Result<_, _>>()?)
 }
 
+/// A question in Rust.
+type Closure<T> = Box<dyn Fn(&T) -> bool>;
+
 /// One question in three languages.
 pub(super) struct Question {
     /// What it is called.
@@ -137,7 +141,9 @@ pub(super) struct Question {
     /// JSONLogic.
     pub(super) logic: Json,
     /// Rust.
-    pub(super) closure: Box<dyn Fn(&Plain) -> bool>,
+    pub(super) closure: Closure<Plain>,
+    /// Rust over our records, where it is written so too.
+    pub(super) over_records: Option<Closure<Record>>,
     /// How fast ours should be beside the closure.
     pub(super) aim: Option<f64>,
 }
@@ -166,8 +172,20 @@ fn simple(now: Instant) -> Question {
                 && c.is_vip
                 && c.created_at >= since
         }),
+        over_records: over_records(since),
         aim: Some(0.35),
     }
+}
+
+/// The simple question, asked of the places of a record.
+fn over_records(since: Instant) -> Option<Closure<Record>> {
+    let (status, vip) = (Customer::def().index_of("status")?, Customer::def().index_of("is_vip")?);
+    Some(Box::new(move |record| {
+        let values = &record.values;
+        matches!(&values[status], Value::Text(code) if code == "active" || code == "prospect")
+            && values[vip].is_true()
+            && matches!(&values[system::CREATED_AT], Value::Instant(at) if *at >= since)
+    }))
 }
 
 fn nested(now: Instant) -> Question {
@@ -234,6 +252,7 @@ fn nested(now: Instant) -> Question {
                 && c.created_at >= since
                 && c.newsletter != Some(false)
         }),
+        over_records: None,
         aim: Some(0.35),
     }
 }
@@ -245,6 +264,7 @@ fn folded() -> Question {
         criteria: json!({ "field": "display_name", "operator": "starts_with", "value": "Ka" }),
         logic: json!({ "starts_with": [{ "var": "display_name" }, "ka"] }),
         closure: Box::new(|c| c.name.starts_with("ka")),
+        over_records: None,
         aim: None,
     }
 }

@@ -153,13 +153,13 @@ fn pair(n: usize, now: Instant) -> (Json, Json) {
         3 => (
             json!({ "all": [
                 { "field": "custom.tier", "operator": "in", "value": ["gold", "silver"] },
-                { "field": "custom.newsletter", "operator": "eq", "value": n % 2 == 0 },
+                { "field": "custom.newsletter", "operator": "eq", "value": n.is_multiple_of(2) },
                 { "field": "preferred_language", "operator": "eq", "value": language },
                 { "field": "status", "operator": "eq", "value": status },
             ] }),
             json!({ "and": [
                 { "in": [{ "var": "tier" }, ["gold", "silver"]] },
-                { "===": [{ "var": "newsletter" }, n % 2 == 0] },
+                { "===": [{ "var": "newsletter" }, n.is_multiple_of(2)] },
                 { "==": [{ "var": "preferred_language" }, language] },
                 { "==": [{ "var": "status" }, status] },
             ] }),
@@ -167,12 +167,12 @@ fn pair(n: usize, now: Instant) -> (Json, Json) {
         _ => (
             json!({ "any": [
                 { "field": "status", "operator": "eq", "value": status },
-                { "field": "is_vip", "operator": "eq", "value": n % 2 == 0 },
+                { "field": "is_vip", "operator": "eq", "value": n.is_multiple_of(2) },
                 { "field": "source", "operator": "in", "value": ["referral", "sales"] },
             ] }),
             json!({ "or": [
                 { "==": [{ "var": "status" }, status] },
-                { "==": [{ "var": "is_vip" }, n % 2 == 0] },
+                { "==": [{ "var": "is_vip" }, n.is_multiple_of(2)] },
                 { "in": [{ "var": "source" }, ["referral", "sales"]] },
             ] }),
         ),

@@ -12,7 +12,7 @@ use crm_core::env::{Env, SystemEnv};
 use crm_core::record::Record;
 use crm_core::value::{Instant, truncate};
 use datalogic_rs::bumpalo::Bump;
-use datalogic_rs::{Engine, ParsedData};
+use datalogic_rs::{DataValue, Engine, ParsedData};
 use serde_json::Value as Json;
 
 use crate::Outcome;
@@ -24,6 +24,8 @@ use data::{Plain, Question, questions};
 const PART: &str = "criteria";
 /// How many records the rule engine is given: its data take ten times the space.
 const FOR_ENGINE: usize = 100_000;
+/// How many records a processor's cache holds.
+const CACHED: usize = 500;
 
 /// Measures it.
 pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome {
@@ -74,7 +76,7 @@ fn one(
         let mut arena = Bump::new();
         let mut found = 0;
         for data in parsed {
-            let answer = engine.evaluate(&logic, data, &arena).ok().and_then(|value| value.as_bool());
+            let answer = engine.evaluate(&logic, data, &arena).ok().and_then(DataValue::as_bool);
             found += usize::from(answer == Some(true));
             arena.reset();
         }
@@ -90,6 +92,39 @@ fn one(
         )
         .into());
     }
+    if let Some(over_records) = &question.over_records {
+        if records.iter().filter(|record| over_records(record)).count() != found {
+            return Err(format!("{}: the closure over records finds others", question.name).into());
+        }
+        let [ours, hand] = in_turns(
+            rounds,
+            [
+                &mut || {
+                    black_box(count(records));
+                },
+                &mut || {
+                    black_box(records.iter().filter(|record| over_records(record)).count());
+                },
+            ],
+        );
+        let (ours, hand) = (each(ours, records.len()), each(hand, records.len()));
+        let what = format!("{}, and the closure reads our records", question.name);
+        report.speed(PART, &what, ours, ("closure over records", hand), None);
+    }
+    let near = CACHED.min(plain.len());
+    let [ours, hand] = in_turns(
+        rounds * 20,
+        [
+            &mut || {
+                black_box(count(&records[..near]));
+            },
+            &mut || {
+                black_box(closure(&plain[..near]));
+            },
+        ],
+    );
+    let what = format!("{}, all customers in the cache", question.name);
+    report.speed(PART, &what, each(ours, near), ("closure over structs", each(hand, near)), None);
     let [ours, hand, rule] = in_turns(
         rounds,
         [

@@ -1,6 +1,6 @@
 //! What each part of a batch costs: change sets committed with the part left out.
 
-use std::time::{Duration, Instant as Clock};
+use std::time::Instant as Clock;
 
 use crm_core::catalog::Entity;
 use crm_core::command::{Changes, Command, Loaded};
@@ -20,8 +20,11 @@ use crate::options::Options;
 use crate::report::{Figure, Report};
 use crate::sample::Interactions;
 
+/// Takes something out of a change set.
+type LeaveOut = fn(&mut ChangeSet);
+
 /// What is left out, and how.
-const PARTS: [(&str, fn(&mut ChangeSet)); 6] = [
+const PARTS: [(&str, LeaveOut); 6] = [
     ("complete", |_| ()),
     ("search tokens", |set| set.tokens_put.clear()),
     ("timeline rows", |set| set.timeline_put.clear()),
@@ -65,23 +68,22 @@ pub(super) async fn run(
     }
     let whole = whole.median();
     let complete = commits[0].median();
-    let mut share = |what: String, time: Duration, less: Duration| {
-        let seconds = time.as_secs_f64() - less.as_secs_f64();
+    let mut share = |what: String, seconds: f64| {
         let sign = if seconds < 0.0 { "−" } else { "" };
         report.add(Figure {
             part: PART,
             what: format!("{}: {what}", kind.name()),
-            ours: format!("{sign}{}", show(Duration::from_secs_f64(seconds.abs()))),
+            ours: format!("{sign}{}", show(seconds.abs())),
             peer: format!("log_batch: {}", show(whole)),
-            ratio: seconds / whole.as_secs_f64(),
+            ratio: seconds / whole,
             aim: None,
         });
     };
-    share("of it deciding".to_owned(), deciding.median(), Duration::ZERO);
-    share("of it loading".to_owned(), whole, deciding.median() + complete);
-    share("of it the commit".to_owned(), complete, Duration::ZERO);
+    share("of it deciding".to_owned(), deciding.median());
+    share("of it loading".to_owned(), whole - deciding.median() - complete);
+    share("of it the commit".to_owned(), complete);
     for ((what, _), times) in PARTS.iter().zip(&commits).skip(1) {
-        share(format!("of the commit {what}"), complete, times.median());
+        share(format!("of the commit {what}"), complete - times.median());
     }
     Ok(())
 }
