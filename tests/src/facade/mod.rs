@@ -1,6 +1,6 @@
 //! What an embedding service sees, over a `Crm`.
 //!
-//! Each function is one property, named after the row of the specification that it proves. It builds a [`Crm`]
+//! Each function is one property, named after the row of the specification that it proves. It builds a [`Crm`](crm_core::Crm)
 //! (crm_core::Crm) over an empty store of the harness and panics when the property does not hold.
 
 #![allow(
