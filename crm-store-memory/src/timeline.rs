@@ -22,6 +22,9 @@ pub(crate) struct Timeline {
     by_anchor: BTreeMap<(Uuid, Place), Arc<TimelineRow>>,
     primary_by_actor: BTreeMap<(Uuid, Place), Arc<TimelineRow>>,
     primary: Rows,
+    /// Pinned rows, which are few and a page of their own: by anchor, and the primary ones.
+    pinned_by_anchor: BTreeMap<(Uuid, Place), Arc<TimelineRow>>,
+    pinned_primary: Rows,
 }
 
 fn place(row: &TimelineRow) -> Place {
@@ -36,9 +39,15 @@ impl Timeline {
         let place = place(&row);
         self.by_key.insert(row.key(), Arc::clone(&row));
         self.by_anchor.insert((row.anchor_id, place), Arc::clone(&row));
+        if row.pinned {
+            self.pinned_by_anchor.insert((row.anchor_id, place), Arc::clone(&row));
+        }
         if row.primary {
             if let Some(actor) = row.actor {
                 self.primary_by_actor.insert((actor, place), Arc::clone(&row));
+            }
+            if row.pinned {
+                self.pinned_primary.insert(place, Arc::clone(&row));
             }
             self.primary.insert(place, row);
         }
@@ -48,6 +57,8 @@ impl Timeline {
         let Some(row) = self.by_key.remove(key) else { return };
         let place = place(&row);
         self.by_anchor.remove(&(row.anchor_id, place));
+        self.pinned_by_anchor.remove(&(row.anchor_id, place));
+        self.pinned_primary.remove(&place);
         if row.primary {
             if let Some(actor) = row.actor {
                 self.primary_by_actor.remove(&(actor, place));
@@ -80,8 +91,9 @@ impl Timeline {
         }
     }
 
-    fn all<'a>(&'a self, bounds: &Bounds<'a>, direction: Direction) -> Walk<'a> {
-        let rows: &'a BTreeMap<BorrowedPlace<'a>, Arc<TimelineRow>> = &self.primary;
+    /// The rows of `all`, within the bounds, in order.
+    fn all<'a>(all: &'a Rows, bounds: &Bounds<'a>, direction: Direction) -> Walk<'a> {
+        let rows: &'a BTreeMap<BorrowedPlace<'a>, Arc<TimelineRow>> = all;
         if bounds.empty {
             return Box::new(std::iter::empty());
         }
@@ -155,21 +167,30 @@ impl Tenant {
     pub(crate) fn page(&self, query: &TimelineQuery) -> Vec<TimelineRow> {
         let bounds = Bounds::new(query);
         let shown = |row: &&TimelineRow| self.shows(row, query);
+        let timeline = &self.timeline;
+        let only_pinned = query.filter.pinned == Some(true);
         match &query.anchor {
             TimelineAnchor::Records(anchors) => {
                 let anchors: BTreeSet<Uuid> = anchors.iter().copied().collect();
+                let part = if only_pinned { &timeline.pinned_by_anchor } else { &timeline.by_anchor };
                 let walks = anchors
                     .iter()
-                    .map(|anchor| Timeline::part(&self.timeline.by_anchor, *anchor, &bounds, query.direction))
+                    .map(|anchor| Timeline::part(part, *anchor, &bounds, query.direction))
                     .collect();
                 merged(walks, query.direction).filter(shown).take(query.limit).cloned().collect()
             }
+            TimelineAnchor::User(user) if only_pinned => {
+                let walk = Timeline::all(&timeline.pinned_primary, &bounds, query.direction);
+                let own = walk.filter(|row| row.actor == Some(*user));
+                own.filter(shown).take(query.limit).cloned().collect()
+            }
             TimelineAnchor::User(user) => {
-                let walk = Timeline::part(&self.timeline.primary_by_actor, *user, &bounds, query.direction);
+                let walk = Timeline::part(&timeline.primary_by_actor, *user, &bounds, query.direction);
                 walk.filter(shown).take(query.limit).cloned().collect()
             }
             TimelineAnchor::Tenant => {
-                let walk = self.timeline.all(&bounds, query.direction);
+                let rows = if only_pinned { &timeline.pinned_primary } else { &timeline.primary };
+                let walk = Timeline::all(rows, &bounds, query.direction);
                 walk.filter(shown).take(query.limit).cloned().collect()
             }
         }
