@@ -181,6 +181,11 @@ fn own_indexes() -> Vec<Index> {
         Index::new(names::KEYS, "keys_by_age", doc! { TENANT: 1, "at": 1 }),
         Index::new(names::TIMELINE, "timeline_by_anchor", by_time("anchor_id")),
         Index {
+            // Pinned entries are few and a page of their own.
+            partial: Some(doc! { "pinned": true }),
+            ..Index::new(names::TIMELINE, "timeline_pinned", by_time("anchor_id"))
+        },
+        Index {
             partial: primary.clone(),
             ..Index::new(names::TIMELINE, "timeline_by_actor", by_time("actor"))
         },
