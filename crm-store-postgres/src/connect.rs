@@ -14,7 +14,7 @@ use crate::health::Health;
 use crate::inner::Inner;
 use crate::names::Names;
 use crate::options::{PostgresOptions, check_schema};
-use crate::session::Counter;
+use crate::session::{CUSTOM_PLAN, Counter};
 use crate::store::PostgresStore;
 use crate::timeline::Shape;
 use crate::wake::{Wakes, channel};
@@ -35,6 +35,7 @@ impl PostgresStore {
             .options([
                 ("statement_timeout", ms(options.statement_timeout)),
                 ("lock_timeout", ms(options.lock_timeout)),
+                ("plan_cache_mode", CUSTOM_PLAN.to_owned()),
             ])
             .disable_statement_logging();
         let health = Health::default();
