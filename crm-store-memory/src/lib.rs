@@ -34,7 +34,6 @@ mod log;
 #[cfg(test)]
 mod model;
 mod plan;
-mod question;
 mod schema;
 mod shape;
 mod store;

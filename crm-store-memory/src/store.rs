@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::find::After;
 use crate::schema::Schema;
 use crate::tenant::Tenant;
-use crate::{dump, question, shape};
+use crate::{dump, shape};
 
 /// Keeps records in memory. Clones are handles to the same store.
 ///
@@ -204,13 +204,13 @@ impl Store for MemoryStore {
     #[tracing::instrument(name = "memory.read", skip_all, fields(%tenant, reads = reads.len()))]
     async fn read(&self, tenant: TenantId, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
         self.timed("read", || {
-            reads.iter().try_for_each(|read| question::check(&self.inner.schema, read))?;
+            reads.iter().try_for_each(|read| read.check(&self.inner.schema.catalog))?;
             self.look(tenant, |state| reads.iter().map(|read| answer(state, read)).collect())?
         })
     }
 
     fn scan(&self, tenant: TenantId, query: Query) -> BoxStream<'static, Result<Record, StoreError>> {
-        if let Err(error) = question::check_query(&self.inner.schema, &query) {
+        if let Err(error) = query.check(&self.inner.schema.catalog) {
             return stream::once(async { Err(error) }).boxed();
         }
         let store = self.clone();

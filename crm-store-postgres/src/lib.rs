@@ -75,7 +75,6 @@ mod migrate;
 mod names;
 mod options;
 mod query;
-mod question;
 mod read;
 mod scan;
 mod session;

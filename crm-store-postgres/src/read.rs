@@ -11,7 +11,6 @@ use crate::filter::Scope;
 use crate::inner::Inner;
 use crate::log;
 use crate::query;
-use crate::question;
 use crate::sql::Sql;
 use crate::timeline;
 
@@ -19,7 +18,7 @@ impl Inner {
     /// The one statement that answers this read.
     pub(crate) fn statement(&self, tenant: TenantId, read: &Read) -> Result<Sql, StoreError> {
         let (names, tenant) = (&self.names, tenant.0);
-        question::check(&self.catalog, read)?;
+        read.check(&self.catalog)?;
         Ok(match read {
             Read::Get { def, ids } => query::get(names, tenant, def, ids),
             Read::Find(query) => query::find(names, tenant, query, true),

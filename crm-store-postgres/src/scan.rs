@@ -13,7 +13,6 @@ use crate::column::read_record;
 use crate::error::store_error;
 use crate::inner::Inner;
 use crate::query;
-use crate::question;
 use crate::session::{Purpose, Session};
 use crate::sql::Args;
 
@@ -70,7 +69,7 @@ async fn next(
 }
 
 async fn open(inner: &Inner, tenant: TenantId, query: &Query) -> Result<State, StoreError> {
-    question::check_query(&inner.catalog, query)?;
+    query.check(&inner.catalog)?;
     let failed = |error: sqlx::Error| store_error("scan", &error);
     let sql = query::find(&inner.names, tenant.0, query, false);
     let mut transaction = inner.begin(tenant, Purpose::Read).await.map_err(failed)?;

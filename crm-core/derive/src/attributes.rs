@@ -12,6 +12,7 @@ pub(crate) struct EntityAttributes {
     pub(crate) table: Option<LitStr>,
     pub(crate) root: Option<LitStr>,
     pub(crate) parent: Option<LitStr>,
+    pub(crate) extends: Option<(LitStr, LitStr)>,
     pub(crate) append_only: bool,
     pub(crate) shared: bool,
     pub(crate) timeline: bool,
@@ -48,6 +49,14 @@ impl EntityAttributes {
             "table" => self.table = Some(meta.value()?.parse()?),
             "root" => self.root = Some(meta.value()?.parse()?),
             "parent" => self.parent = Some(meta.value()?.parse()?),
+            "extends" => {
+                let names = strings(meta)?;
+                let [entity, path] = names.as_slice() else {
+                    return Err(meta
+                        .error("expected the entity that is extended and the name of the path from there"));
+                };
+                self.extends = Some((entity.clone(), path.clone()));
+            }
             "append_only" => self.append_only = true,
             "shared" => self.shared = true,
             "timeline" => self.timeline = true,

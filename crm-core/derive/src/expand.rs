@@ -122,6 +122,10 @@ fn definition(
     let optional =
         |text: &Option<syn::LitStr>| text.as_ref().map_or(quote!(None), |text| quote!(Some(#text)));
     let (root, parent) = (optional(&of_entity.root), optional(&of_entity.parent));
+    let extends = of_entity.extends.as_ref().map_or(
+        quote!(None),
+        |(entity, path)| quote!(Some(::crm_core::catalog::Extends { entity: #entity, path: #path })),
+    );
     let (append_only, shared) = (of_entity.append_only, of_entity.shared);
     let (uniques, indexes, checks) = (&of_entity.uniques, &of_entity.indexes, &of_entity.checks);
     let entity = &input.ident;
@@ -157,6 +161,7 @@ fn definition(
         shared: #shared,
         root: #root,
         parent: #parent,
+        extends: #extends,
         entry: #entry,
         validate: #validate,
     }))

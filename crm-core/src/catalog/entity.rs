@@ -44,10 +44,22 @@ pub struct EntityDef {
     pub root: Option<&'static str>,
     /// The field that names the record's parent of the same entity, if it forms a hierarchy.
     pub parent: Option<&'static str>,
+    /// The entity whose record this one completes, one to one: both have the same id.
+    pub extends: Option<Extends>,
     /// What the timeline shows of a record; `None` for an entity that never appears there.
     pub entry: Option<fn(&Record) -> Option<Entry>>,
     /// Rules over several fields that only the core checks.
     pub validate: Option<fn(&Record) -> Vec<FieldError>>,
+}
+
+/// That a record completes one of another entity and has its id. The entity that extends has a frozen link of that
+/// name, `customer_id`, with the same id once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extends {
+    /// The entity that is completed.
+    pub entity: &'static str,
+    /// What a criteria path calls the record that completes: `account` in `account.industry`.
+    pub path: &'static str,
 }
 
 /// At most one record with the same values in these fields. Records that lack one of them do not count.
@@ -117,6 +129,14 @@ impl EntityDef {
     /// The place of the field a criteria path calls `name`: the field itself, or the link `name_id`.
     pub fn resolve(&self, name: &str) -> Option<usize> {
         self.index_of(name).or_else(|| self.fields.iter().position(|f| f.link_name() == Some(name)))
+    }
+
+    /// The place of the link that says what an extending record completes.
+    pub fn extending_link(&self) -> Option<usize> {
+        let extended = self.extends?.entity;
+        self.fields.iter().position(|field| {
+            field.link_name() == Some(extended) && field.kind == (Kind::Link { entity: extended })
+        })
     }
 
     /// The links that lead from a record to its customer, by place.

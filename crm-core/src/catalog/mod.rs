@@ -6,7 +6,7 @@ mod field;
 mod registry;
 
 pub use crm_core_derive::Entity;
-pub use entity::{Check, Entity, EntityDef, IndexDef, UniqueRule};
+pub use entity::{Check, Entity, EntityDef, Extends, IndexDef, UniqueRule};
 pub use field::{FieldDef, FieldType, Format, Kind, Mask, Privacy};
 pub use registry::{Catalog, CatalogBuilder, CatalogError};
 

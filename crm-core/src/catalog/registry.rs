@@ -51,6 +51,14 @@ impl Catalog {
         }
     }
 
+    /// The entity whose records complete those of `entity` under this name in criteria paths.
+    pub fn extension(&self, entity: &EntityDef, path: &str) -> Option<&'static EntityDef> {
+        let completes = |def: &&'static EntityDef| {
+            def.extends.is_some_and(|extends| extends.entity == entity.name && extends.path == path)
+        };
+        self.entities().find(completes)
+    }
+
     /// The places of the links that lead from a record of `entity` to the customer it is read through, each
     /// with the entity that holds the link.
     pub fn root_path(&self, entity: &'static EntityDef) -> Option<Vec<(&'static EntityDef, usize)>> {
@@ -128,6 +136,7 @@ impl CatalogBuilder {
         for def in catalog.entities() {
             check_names(def)?;
             check_fields(&catalog, def)?;
+            check_extension(&catalog, def)?;
             if def.root.is_some() && catalog.root_path(def).is_none() {
                 return Err(refuse(
                     def,
@@ -169,6 +178,32 @@ fn check_names(def: &EntityDef) -> Result<(), CatalogError> {
         }
     }
     Ok(())
+}
+
+fn check_extension(catalog: &Catalog, def: &EntityDef) -> Result<(), CatalogError> {
+    let Some(extends) = def.extends else { return Ok(()) };
+    let Some(extended) = catalog.get(extends.entity) else {
+        return Err(refuse(def, "extends", &format!("{} is not registered", extends.entity)));
+    };
+    if !def.extending_link().is_some_and(|place| def.fields[place].frozen && def.fields[place].required) {
+        let why =
+            format!("it needs a required, frozen link {}_id to the record it completes", extends.entity);
+        return Err(refuse(def, "extends", &why));
+    }
+    if extended.resolve(extends.path).is_some() {
+        return Err(refuse(
+            def,
+            extends.path,
+            &format!("{} has a field or link of this name", extended.name),
+        ));
+    }
+    match catalog.extension(extended, extends.path) {
+        Some(first) if first != def => {
+            let why = format!("{} completes {} by this name already", first.name, extended.name);
+            Err(refuse(def, extends.path, &why))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_fields(catalog: &Catalog, def: &EntityDef) -> Result<(), CatalogError> {

@@ -79,7 +79,8 @@ impl<'a> Changes<'a> {
         I::from_uuid(self.env.new_id())
     }
 
-    /// Inserts a record; an id of all zeros is replaced by a new one. Returns it as it will be stored.
+    /// Inserts a record; an id of all zeros is replaced by a new one, that of an extending record by the one it
+    /// completes. Returns it as it will be stored.
     pub fn insert<E: Entity>(&mut self, entity: &E) -> Result<E, Vec<FieldError>> {
         let record = self.insert_record(entity.to_record())?;
         E::from_record(&record).map_err(|e| vec![FieldError::new(e.field, e.why)])
@@ -87,7 +88,9 @@ impl<'a> Changes<'a> {
 
     /// [`insert`](Self::insert) for records.
     pub fn insert_record(&mut self, mut record: Record) -> Result<Record, Vec<FieldError>> {
-        if record.id().is_nil() {
+        if let Some(link) = record.def.extending_link() {
+            record.values[system::ID] = record.values[link].clone();
+        } else if record.id().is_nil() {
             record.values[system::ID] = Value::Id(self.env.new_id());
         }
         record.set_meta(&Meta { version: 1, created_at: self.at, updated_at: self.at, deleted_at: None });
@@ -226,7 +229,7 @@ impl<'a> Changes<'a> {
             }
             let root = self.roots.get(&write.record().id()).copied().flatten();
             set.log.push(self.log_row(set.commit_id, ordinal, &write, op, events, root));
-            project(&write, root, &mut set);
+            project(self.catalog, &write, root, &mut set);
             index(&write, &mut set);
             set.writes.push(write);
         }
@@ -366,14 +369,16 @@ impl<'a> Changes<'a> {
 }
 
 /// Adds the timeline rows that a write puts and drops.
-fn project(write: &Write, root: Option<Uuid>, set: &mut ChangeSet) {
+fn project(catalog: &Catalog, write: &Write, root: Option<Uuid>, set: &mut ChangeSet) {
     if write.def().entry.is_none() {
         return;
     }
     let (before, after) = match write {
-        Write::Insert(record) => (Vec::new(), timeline::rows(record, root)),
-        Write::Update { before, after } => (timeline::rows(before, root), timeline::rows(after, root)),
-        Write::Purge(record) => (timeline::rows(record, root), Vec::new()),
+        Write::Insert(record) => (Vec::new(), timeline::rows(catalog, record, root)),
+        Write::Update { before, after } => {
+            (timeline::rows(catalog, before, root), timeline::rows(catalog, after, root))
+        }
+        Write::Purge(record) => (timeline::rows(catalog, record, root), Vec::new()),
     };
     for row in &before {
         if !after.iter().any(|new| new.key() == row.key()) {

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::catalog::{Catalog, EntityDef, FieldDef, FieldType, Kind};
+use crate::catalog::{Catalog, EntityDef, FieldDef, FieldType, Kind, system};
 use crate::criteria::parse::kind_of;
 use crate::criteria::{Condition, Moment, Node, Path, Test};
 use crate::value::{Value, parse_instant};
@@ -39,7 +39,15 @@ impl Scope<'_> {
         let mut at = def;
         let mut steps = text.split('.').peekable();
         while let Some(step) = steps.next() {
-            let place = at.resolve(step).ok_or_else(|| unknown_field(at, step))?;
+            let Some(place) = at.resolve(step) else {
+                let target = self.catalog.extension(at, step).ok_or_else(|| unknown_field(at, step))?;
+                links.push((at, system::ID));
+                at = target;
+                if steps.peek().is_none() {
+                    return Ok(Path { links, def: at, field: system::ID, custom: None });
+                }
+                continue;
+            };
             let field = &at.fields[place];
             if field.kind == Kind::Custom {
                 let key: Vec<&str> = steps.collect();

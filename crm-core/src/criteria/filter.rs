@@ -29,7 +29,8 @@ pub struct Leaf {
 /// a linked record that is deleted still has its values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Path {
-    /// The links to follow: the entity that holds each and the place of its field.
+    /// The links to follow: the entity that holds each and the place of its field. The place of the id stands for the
+    /// way to a record that completes this one and has the same id ([`EntityDef::extends`]).
     pub links: Vec<(&'static EntityDef, usize)>,
     /// The entity that has the field.
     pub def: &'static EntityDef,

@@ -236,7 +236,7 @@ impl TimelineSource for Interaction {
         let title =
             self.subject.as_ref().map_or_else(|| word.to_owned(), |subject| format!("{word} - {subject}"));
         let mut entry = Entry::new(self.occurred_at, ("customer", self.customer_id.0), title, icon);
-        entry.anchors.extend(self.contact_id.map(|contact| ("contact", contact.0)));
+        entry.anchors.extend(self.contact_id.map(|contact| ("contact", contact.0).into()));
         entry.actor = self.created_by.map(|user| user.0);
         entry.team = self.team_id;
         entry.visibility = self.visibility;

@@ -2,11 +2,13 @@
 
 mod clean;
 mod field_value;
+mod reference;
 #[cfg(test)]
 mod tests;
 
 pub use clean::{custom_name, day_in_range, instant_in_range};
 pub use field_value::{Custom, FieldValue, read_field};
+pub use reference::RecordRef;
 
 use uuid::Uuid;
 

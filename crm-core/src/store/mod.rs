@@ -26,6 +26,7 @@
 
 mod change;
 mod error;
+mod question;
 mod read;
 
 use async_trait::async_trait;

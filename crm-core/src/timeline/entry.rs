@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::catalog::Catalog;
-use crate::record::Record;
+use crate::record::{Record, RecordRef};
 use crate::store::TimelineRow;
 use crate::value::Instant;
 
@@ -50,8 +50,9 @@ pub struct Display {
 pub struct Entry {
     /// When it happened.
     pub at: Instant,
-    /// The records whose timelines show it, as (entity, id); the first is the primary one.
-    pub anchors: Vec<(&'static str, Uuid)>,
+    /// The records whose timelines show it; the first is the primary one. Those of entities that the catalog does
+    /// not have are left out.
+    pub anchors: Vec<RecordRef>,
     /// The user who did it.
     pub actor: Option<Uuid>,
     /// The actor's team.
@@ -86,10 +87,10 @@ pub trait TimelineSource {
 
 impl Entry {
     /// An internal entry, seen by all, at one anchor.
-    pub fn new(at: Instant, anchor: (&'static str, Uuid), title: impl Into<String>, icon: &str) -> Self {
+    pub fn new(at: Instant, anchor: impl Into<RecordRef>, title: impl Into<String>, icon: &str) -> Self {
         Self {
             at,
-            anchors: vec![anchor],
+            anchors: vec![anchor.into()],
             actor: None,
             team: None,
             visibility: Visibility::All,
@@ -108,7 +109,7 @@ impl Entry {
 
 /// The rows that a record stands for: none when it is deleted or its entity shows nothing. `root` is the
 /// customer that the record is read through.
-pub fn rows(record: &Record, root: Option<Uuid>) -> Vec<TimelineRow> {
+pub fn rows(catalog: &Catalog, record: &Record, root: Option<Uuid>) -> Vec<TimelineRow> {
     if !record.is_live() {
         return Vec::new();
     }
@@ -121,15 +122,16 @@ pub fn rows(record: &Record, root: Option<Uuid>) -> Vec<TimelineRow> {
     entry
         .anchors
         .iter()
-        .filter(|(_, id)| {
-            let first = !seen.contains(id);
-            seen.push(*id);
-            first
+        .filter_map(|anchor| {
+            let known = catalog.get(&anchor.entity)?;
+            let first = !seen.contains(&anchor.id);
+            seen.push(anchor.id);
+            first.then_some((known.name, anchor.id))
         })
         .enumerate()
         .map(|(place, (anchor_type, anchor_id))| TimelineRow {
             anchor_type,
-            anchor_id: *anchor_id,
+            anchor_id,
             primary: place == 0,
             at: crate::value::truncate(entry.at),
             kind: record.def.name,

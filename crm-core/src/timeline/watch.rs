@@ -95,11 +95,12 @@ impl Watch {
     }
 
     fn tell(&mut self, record: &Record) {
-        let root = direct_root(self.crm.store().catalog(), record);
-        let now = rows(record, root);
+        let catalog = self.crm.store().catalog().clone();
+        let root = direct_root(&catalog, record);
+        let now = rows(&catalog, record, root);
         let mut as_live = record.clone();
         as_live.set("deleted_at", crate::value::Value::Null);
-        for row in rows(&as_live, root) {
+        for row in rows(&catalog, &as_live, root) {
             if self.concerns(&row) {
                 let still_there = now.contains(&row);
                 let removed = TimelineChange::Removed(row.key());

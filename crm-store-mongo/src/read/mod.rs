@@ -24,7 +24,7 @@ pub(crate) use query::{Pipeline, pipeline as query_pipeline};
 use paged::Paged;
 
 use crate::document::{TENANT, read_instant, to_record};
-use crate::error::{corrupt, is_transient, refused, store_error};
+use crate::error::{corrupt, is_transient, store_error};
 use crate::store::Inner;
 use crate::{log, names};
 
@@ -34,7 +34,7 @@ const TRIES: u32 = 8;
 /// Answers several reads from one snapshot.
 pub(crate) async fn read(inner: &Inner, tenant: TenantId, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
     for read in reads {
-        check(read)?;
+        read.check(&inner.catalog)?;
     }
     // One command sees one snapshot of its own accord.
     let one_command = match reads {
@@ -95,9 +95,9 @@ fn plan(inner: &Inner, tenant: TenantId, read: &Read) -> Result<Plan, StoreError
             let ids: Vec<Document> = ids.iter().map(|id| names::record(tenant, *id)).collect();
             Pipeline { collection: def.table, stages: vec![doc! { "$match": { "_id": { "$in": ids } } }] }
         }
-        Read::Find(query) => match query::paged(tenant, query)? {
+        Read::Find(query) => match query::paged(tenant, query) {
             Some(paged) => return Ok(Plan::Paged(Box::new(paged))),
-            None => query_pipeline(tenant, query, Some(query.limit))?,
+            None => query_pipeline(tenant, query, Some(query.limit)),
         },
         Read::Group(query) => group::pipeline(tenant, query),
         Read::Ancestors { def, id, limit } => return Ok(Plan::Above(def, *id, *limit)),
@@ -126,24 +126,6 @@ fn plan(inner: &Inner, tenant: TenantId, read: &Read) -> Result<Plan, StoreError
         Read::LogHead => one(names::HEADS, names::head(tenant)),
         Read::Position { consumer } => one(names::CONSUMERS, names::consumer(tenant, consumer)),
     }))
-}
-
-fn check(read: &Read) -> Result<(), StoreError> {
-    let limit = match read {
-        Read::Get { ids, .. } => ids.len(),
-        Read::Find(query) => query.limit,
-        Read::Group(query) => query.limit,
-        Read::Timeline(query) => query.limit,
-        Read::Ancestors { limit, .. }
-        | Read::Subtree { limit, .. }
-        | Read::History { limit, .. }
-        | Read::Log { limit, .. } => *limit,
-        Read::Key { .. } | Read::LogHead | Read::Position { .. } => 0,
-    };
-    if limit > MAX_LIMIT {
-        return Err(refused(format!("{limit} at once; ask for at most {MAX_LIMIT} and go on from there")));
-    }
-    Ok(())
 }
 
 /// One call's reads, in one snapshot when there are several.
@@ -245,7 +227,8 @@ pub(crate) async fn scan(
     tenant: TenantId,
     query: &Query,
 ) -> Result<mongodb::Cursor<Document>, StoreError> {
-    let plan = query_pipeline(tenant, query, None)?;
+    query.check(&inner.catalog)?;
+    let plan = query_pipeline(tenant, query, None);
     inner.count();
     inner
         .db
@@ -260,7 +243,7 @@ pub(crate) async fn scan(
 
 /// What the server would do for a read, as it tells: for tests of plans.
 pub(crate) async fn explain(inner: &Inner, tenant: TenantId, read: &Read) -> Result<Document, StoreError> {
-    check(read)?;
+    read.check(&inner.catalog)?;
     let plan = match plan(inner, tenant, read)? {
         Plan::Above(def, id, limit) => tree::ancestors_pipeline(tenant, def, id, limit)?,
         Plan::Below(def, id, _) => tree::level_pipeline(tenant, def, &[id])?,

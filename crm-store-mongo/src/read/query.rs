@@ -6,14 +6,13 @@ use bson::{Bson, Document, doc};
 use crm_core::TenantId;
 use crm_core::catalog::{EntityDef, FieldType, Kind, system};
 use crm_core::criteria::{Filter, Leaf, Path, Test};
-use crm_core::store::{Direction, Order, Query, StoreError};
+use crm_core::store::{Direction, Order, Query};
 
 use super::bound;
 use super::filter::{Translator, after_prefix, all, follows_links};
 use super::join::Joins;
 use super::paged::Paged;
 use crate::document::TENANT;
-use crate::error::refused;
 use crate::names;
 
 /// One aggregation.
@@ -80,17 +79,17 @@ fn lacks(filter: &Filter, joins: &mut Joins) -> Option<Document> {
 }
 
 /// The query as a page of batches, where lookups only refuse a few of its records; `None` for other queries.
-pub(crate) fn paged(tenant: TenantId, query: &Query) -> Result<Option<Paged>, StoreError> {
+pub(crate) fn paged(tenant: TenantId, query: &Query) -> Option<Paged> {
     let by_token = !query.tokens.is_empty() || query.token_prefix.is_some();
     let own_order = query.order.iter().all(|step| step.path.links.is_empty() && step.path.custom.is_none());
     if by_token || !own_order {
-        return Ok(None);
+        return None;
     }
     let mut joins = Joins::default();
     let Parts { own, passes, .. } = parts(tenant, query.def, &query.filter, Some(&query.order), &mut joins);
-    let Some(passes) = passes else { return Ok(None) };
-    let sort = sort(&query.order, &mut joins)?;
-    Ok(Some(Paged {
+    let passes = passes?;
+    let sort = sort(&query.order, &mut joins);
+    Some(Paged {
         collection: query.def.table,
         own,
         sort,
@@ -98,18 +97,14 @@ pub(crate) fn paged(tenant: TenantId, query: &Query) -> Result<Option<Paged>, St
         passes,
         tidy: joins.tidy(),
         limit: query.limit,
-    }))
+    })
 }
 
 /// The aggregation of a query; without a limit, all records.
-pub(crate) fn pipeline(
-    tenant: TenantId,
-    query: &Query,
-    limit: Option<usize>,
-) -> Result<Pipeline, StoreError> {
+pub(crate) fn pipeline(tenant: TenantId, query: &Query, limit: Option<usize>) -> Pipeline {
     let mut joins = Joins::default();
     let parts = parts(tenant, query.def, &query.filter, Some(&query.order), &mut joins);
-    let sort = sort(&query.order, &mut joins)?;
+    let sort = sort(&query.order, &mut joins);
     let early = query.order.iter().all(|step| step.path.links.is_empty());
     let by_token = !query.tokens.is_empty() || query.token_prefix.is_some();
     let mut stages = Vec::new();
@@ -141,34 +136,22 @@ pub(crate) fn pipeline(
     stages.extend(limit.map(|limit| doc! { "$limit": limit as i64 }));
     stages.extend(joins.tidy());
     let collection = if by_token { names::TOKENS } else { query.def.table };
-    Ok(Pipeline { collection, stages })
+    Pipeline { collection, stages }
 }
 
 fn is_id(path: &Path) -> bool {
     path.links.is_empty() && path.field == system::ID
 }
 
-fn sort(order: &[Order], joins: &mut Joins) -> Result<Document, StoreError> {
+fn sort(order: &[Order], joins: &mut Joins) -> Document {
     let mut sort = Document::new();
     for step in order {
-        let field = step.path.field_def();
-        let ordered = match field.field_type() {
-            FieldType::List | FieldType::Json => false,
-            FieldType::Custom => step.path.custom.is_some(),
-            _ => true,
-        };
-        if !ordered {
-            return Err(refused(format!(
-                "{}.{} has no order; sort by another field",
-                step.path.def.name, field.name
-            )));
-        }
         let way = if step.direction == Direction::Ascending { 1 } else { -1 };
         if is_id(&step.path) {
             // Nothing follows the id: no two records have the same.
             let key = if sort.is_empty() { "_id" } else { "id" };
             sort.insert(key, way);
-            return Ok(sort);
+            return sort;
         }
         let key = joins.key(&step.path, true);
         if !sort.contains_key(&key) {
@@ -176,7 +159,7 @@ fn sort(order: &[Order], joins: &mut Joins) -> Result<Document, StoreError> {
         }
     }
     sort.insert(if sort.is_empty() { "_id" } else { "id" }, 1);
-    Ok(sort)
+    sort
 }
 
 /// Whether an index begins with a field that the read names: one of the catalog's, or that of a link.

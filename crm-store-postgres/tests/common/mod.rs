@@ -297,6 +297,7 @@ fn define(name: &'static str, table: &'static str, own: Vec<FieldDef>) -> Entity
         shared: false,
         root: None,
         parent: None,
+        extends: None,
         entry: None,
         validate: None,
     }

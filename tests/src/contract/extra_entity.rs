@@ -211,7 +211,7 @@ impl TimelineSource for ProjectNote {
         let title = self.title.clone().unwrap_or_else(|| "Note".to_owned());
         let mut entry = Entry::new(self.happened_at, ("customer", customer.0), title, "sticky-note");
         if let (Some("contact"), Some(about)) = (self.about_type.as_deref(), self.about_id) {
-            entry.anchors.push(("contact", about));
+            entry.anchors.push(("contact", about).into());
         }
         entry.actor = self.owner_id.map(|user| user.0);
         entry.team = self.team;

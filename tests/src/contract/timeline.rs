@@ -64,7 +64,7 @@ pub async fn tl_01_rows_come_change_and_go_with_their_records(harness: &dyn Harn
     assert_eq!(rows[0].root, Some(id(1)));
     // All that is shown comes back as the core made it.
     let record = bench.get(ACME, ProjectNote::def(), id(10)).await.unwrap();
-    assert_eq!(rows, crm_core::timeline::rows(&record, Some(id(1))));
+    assert_eq!(rows, crm_core::timeline::rows(&bench.catalog, &record, Some(id(1))));
 
     bench.change::<ProjectNote>(ACME, 10, |n| n.title = Some("Second".to_owned())).await;
     assert_eq!(bench.page(ACME, everywhere.clone()).await[0].display.title, "Second");
@@ -294,7 +294,9 @@ async fn fill(bench: &Bench, dice: &mut Dice) -> Vec<TimelineRow> {
     for def in [ProjectNote::def(), Interaction::def()] {
         let records = bench.records(ACME, Read::Find(all(def))).await;
         let root = |record: &Record| record.get("customer_id").as_id();
-        rows.extend(records.iter().flat_map(|record| crm_core::timeline::rows(record, root(record))));
+        rows.extend(
+            records.iter().flat_map(|record| crm_core::timeline::rows(&bench.catalog, record, root(record))),
+        );
     }
     rows.retain(|row| row.root != Some(id(4)));
     rows.sort_by_key(TimelineRow::position);

@@ -118,7 +118,8 @@ impl Snapshot {
         let mut expected: BTreeMap<TimelineKey, TimelineRow> = BTreeMap::new();
         for record in self.records.values() {
             let root = direct_root(crm.store().catalog(), record);
-            expected.extend(rows(record, root).into_iter().map(|row| (row.key(), row)));
+            expected
+                .extend(rows(crm.store().catalog(), record, root).into_iter().map(|row| (row.key(), row)));
         }
         assert_eq!(backend.count("crm_timeline").await, expected.len(), "timeline rows");
         let anchors: Vec<Uuid> = self.records.keys().map(|(_, id)| *id).collect();

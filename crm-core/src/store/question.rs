@@ -1,14 +1,30 @@
 //! Which questions the contract offers; all others are refused before anything is sent.
 
-use crm_core::catalog::{Catalog, EntityDef, FieldType, Kind};
-use crm_core::criteria::{Filter, Path};
-use crm_core::store::{GroupQuery, MAX_LIMIT, Measure, Query, Read, StoreError, TimelineAnchor};
+use crate::catalog::{Catalog, EntityDef, FieldType, Kind, system};
+use crate::criteria::{Filter, Path};
+use crate::store::{GroupQuery, MAX_LIMIT, Measure, Query, Read, StoreError, TimelineAnchor};
 
-/// Refuses a read that the contract does not offer.
-pub(crate) fn check(catalog: &Catalog, read: &Read) -> Result<(), StoreError> {
+impl Read {
+    /// Refuses what the contract does not offer; a store calls it before it reads anything.
+    pub fn check(&self, catalog: &Catalog) -> Result<(), StoreError> {
+        check(catalog, self)
+    }
+}
+
+impl Query {
+    /// Refuses a query whose paths do not belong to its entity, or that sorts by what has no order. The limit is not
+    /// looked at: a scan has none.
+    pub fn check(&self, catalog: &Catalog) -> Result<(), StoreError> {
+        entity(catalog, self.def)?;
+        filter(catalog, self.def, &self.filter)?;
+        self.order.iter().try_for_each(|order| ordered(catalog, self.def, &order.path))
+    }
+}
+
+fn check(catalog: &Catalog, read: &Read) -> Result<(), StoreError> {
     match read {
         Read::Get { def, ids } => entity(catalog, def).and_then(|()| count(ids.len())),
-        Read::Find(query) => limit(query.limit).and_then(|()| check_query(catalog, query)),
+        Read::Find(query) => limit(query.limit).and_then(|()| query.check(catalog)),
         Read::Group(query) => limit(query.limit).and_then(|()| check_group(catalog, query)),
         Read::Ancestors { def, limit: most, .. } | Read::Subtree { def, limit: most, .. } => {
             entity(catalog, def)?;
@@ -27,13 +43,6 @@ pub(crate) fn check(catalog: &Catalog, read: &Read) -> Result<(), StoreError> {
         Read::Log { limit: most, .. } => limit(*most),
         Read::Key { .. } | Read::LogHead | Read::Position { .. } => Ok(()),
     }
-}
-
-/// Refuses a query whose paths do not belong to its entity, or sort by what has no order.
-pub(crate) fn check_query(catalog: &Catalog, query: &Query) -> Result<(), StoreError> {
-    entity(catalog, query.def)?;
-    filter(catalog, query.def, &query.filter)?;
-    query.order.iter().try_for_each(|order| ordered(catalog, query.def, &order.path))
 }
 
 fn check_group(catalog: &Catalog, query: &GroupQuery) -> Result<(), StoreError> {
@@ -87,11 +96,16 @@ fn filter(catalog: &Catalog, def: &'static EntityDef, tree: &Filter) -> Result<(
     }
 }
 
-/// A path starts at the entity, follows links of the catalog, and ends at a field of the entity it says.
+/// A path starts at the entity, follows links of the catalog (or its own id to what completes it), and ends at a field of the entity it says.
 fn path(catalog: &Catalog, def: &'static EntityDef, path: &Path) -> Result<(), StoreError> {
     let mut at = def;
-    for (holder, place) in &path.links {
-        let target = holder.fields.get(*place).and_then(|field| catalog.target(&field.kind));
+    for (step, (holder, place)) in path.links.iter().enumerate() {
+        let next = path.links.get(step + 1).map_or(path.def, |(next, _)| *next);
+        let target = if *place == system::ID {
+            Some(next).filter(|next| next.extends.is_some_and(|extends| extends.entity == holder.name))
+        } else {
+            holder.fields.get(*place).and_then(|field| catalog.target(&field.kind))
+        };
         match target {
             Some(target) if *holder == at => at = target,
             _ => return refuse(format!("a path does not lead on from {}", at.name)),
