@@ -63,6 +63,7 @@ static CUSTOMER: LazyLock<EntityDef> = LazyLock::new(|| {
         shared: false,
         root: None,
         parent: Some("parent_id"),
+        extends: None,
         entry: None,
         validate: None,
     }

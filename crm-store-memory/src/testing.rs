@@ -52,6 +52,7 @@ fn entity(name: &'static str, table: &'static str, own: Vec<FieldDef>) -> Entity
         shared: false,
         root: None,
         parent: None,
+        extends: None,
         entry: None,
         validate: None,
     }
