@@ -8,6 +8,7 @@
 //!
 //! - [`catalog`]: every entity declared once; `#[derive(Entity)]` adds the embedder's own.
 //! - [`customer`], [`contact`], [`interaction`], [`invoice`], [`directory`], [`tenant`]: the entities with their rules.
+//! - [`lifecycle`], [`journey`]: the stages that customers go through, and what they reach on the way.
 //! - [`criteria`]: the language that filters records and will define segments.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
@@ -30,6 +31,8 @@ pub mod format;
 mod id;
 pub mod interaction;
 pub mod invoice;
+pub mod journey;
+pub mod lifecycle;
 pub mod log;
 pub mod policy;
 pub mod query;
@@ -60,6 +63,11 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<interaction::Interaction>()
         .with::<invoice::Invoice>()
         .with::<invoice::InvoiceLine>()
+        .with::<journey::Milestone>()
+        .with::<lifecycle::CustomerLifecycle>()
+        .with::<lifecycle::LifecycleHistory>()
+        .with::<lifecycle::LifecycleStage>()
+        .with::<lifecycle::StageTransition>()
         .with::<sweep::Sweep>()
         .with::<tenant::Settings>()
 }
