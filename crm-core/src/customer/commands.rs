@@ -7,9 +7,7 @@ use uuid::Uuid;
 
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
-use crate::customer::{
-    Customer, CustomerId, CustomerStatus, ExternalId, ExternalKey, MAX_HIERARCHY_DEPTH,
-};
+use crate::customer::{Customer, CustomerId, CustomerStatus, ExternalId, ExternalKey, MAX_HIERARCHY_DEPTH};
 use crate::directory::User;
 use crate::lifecycle::{
     CustomerLifecycle, LifecycleStage, StageCategory, insert_defaults, live_stages, stage_needs,

@@ -106,7 +106,13 @@ impl AdvanceStage {
         }
     }
 
-    fn check(&self, from: &LifecycleStage, to: &LifecycleStage, stages: &[LifecycleStage], loaded: &Loaded) -> Decision<()> {
+    fn check(
+        &self,
+        from: &LifecycleStage,
+        to: &LifecycleStage,
+        stages: &[LifecycleStage],
+        loaded: &Loaded,
+    ) -> Decision<()> {
         let refused = |refusal| Err(Decline::Refused(refusal));
         if from.id == to.id {
             return refused(LifecycleRefusal::SameStage(to.name.clone()));
@@ -267,13 +273,7 @@ fn reach(
     Ok(())
 }
 
-fn milestone_need(
-    customer: CustomerId,
-    name: &str,
-    field: &str,
-    value: Value,
-    limit: usize,
-) -> Option<Need> {
+fn milestone_need(customer: CustomerId, name: &str, field: &str, value: Value, limit: usize) -> Option<Need> {
     let def = Milestone::def();
     let filter = Filter::eq(def, "customer_id", Value::Id(customer.0))?
         .and(Filter::eq(def, field, value)?)

@@ -127,7 +127,9 @@ impl StageCategory {
 impl Validate for LifecycleStage {
     fn check(&self) -> Vec<FieldError> {
         let hex = |color: &String| {
-            color.strip_prefix('#').is_some_and(|hex| hex.len() == 6 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+            color
+                .strip_prefix('#')
+                .is_some_and(|hex| hex.len() == 6 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
         };
         match &self.color {
             Some(color) if !hex(color) => {

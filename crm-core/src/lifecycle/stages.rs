@@ -284,10 +284,7 @@ fn find_transition<R>(
 pub(crate) fn stage_needs() -> Vec<Need> {
     let def = LifecycleStage::def();
     let order = Path::own(def, "display_order").map(|path| Order { path, direction: Direction::Ascending });
-    let query = Query {
-        order: order.into_iter().collect(),
-        ..Query::new(def, Filter::always(), MAX_LIMIT)
-    };
+    let query = Query { order: order.into_iter().collect(), ..Query::new(def, Filter::always(), MAX_LIMIT) };
     vec![Need::Find(STAGES.to_owned(), Box::new(query))]
 }
 
