@@ -116,7 +116,7 @@ pub async fn lc_02_one_of_many_wins_and_backward_needs_the_override(harness: &dy
     let reason = Some("typed by mistake".to_owned());
     crm.lifecycle().advance(&world.manager(), AdvanceStage { reason, ..back }).await.unwrap();
     assert_eq!(crm.customers().get(&ctx, id).await.unwrap().status, CustomerStatus::Inactive);
-    let back =
-        crm.customers().update(&ctx, id, Expect::Any, |c| c.status = StageCategory::PreCustomer.status());
-    assert_eq!(back.await.unwrap().status, CustomerStatus::Prospect);
+    let status = StageCategory::PreCustomer.status();
+    let back = crm.customers().update(&ctx, id, Expect::Any, |c| c.status = status).await.unwrap();
+    assert_eq!(back.status, CustomerStatus::Prospect);
 }
