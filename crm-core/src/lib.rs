@@ -8,7 +8,8 @@
 //!
 //! - [`catalog`]: every entity declared once; `#[derive(Entity)]` adds the embedder's own.
 //! - [`customer`], [`contact`], [`interaction`], [`invoice`], [`directory`], [`tenant`]: the entities with their rules.
-//! - [`criteria`]: the language that filters records and will define segments.
+//! - [`criteria`]: the language that filters records and defines segments.
+//! - [`segment`]: groups of customers, by hand and by criteria.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
 //! - [`sweep`]: bulk work in pieces.
@@ -34,6 +35,7 @@ pub mod log;
 pub mod policy;
 pub mod query;
 pub mod record;
+pub mod segment;
 pub mod store;
 pub mod sweep;
 pub mod tenant;
@@ -60,6 +62,8 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<interaction::Interaction>()
         .with::<invoice::Invoice>()
         .with::<invoice::InvoiceLine>()
+        .with::<segment::Segment>()
+        .with::<segment::SegmentMember>()
         .with::<sweep::Sweep>()
         .with::<tenant::Settings>()
 }

@@ -238,6 +238,47 @@ CREATE TABLE "invoice_lines" (
 CREATE UNIQUE INDEX "invoice_line_position" ON "invoice_lines" (tenant, "invoice_id", "position") WHERE deleted_at IS NULL;
 CREATE INDEX "invoice_lines_invoice_id_link" ON "invoice_lines" (tenant, "invoice_id") WHERE "invoice_id" IS NOT NULL;
 
+CREATE TABLE "segments" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "name" text COLLATE "C" NOT NULL,
+    "name_fold" text COLLATE "C" NOT NULL,
+    "description" text COLLATE "C",
+    "type" text COLLATE "C" NOT NULL,
+    "criteria" json,
+    "member_count" bigint,
+    "last_calculated_at" timestamptz(3),
+    "is_active" boolean NOT NULL,
+    "edited_version" bigint NOT NULL,
+    "created_by" uuid,
+    CONSTRAINT "segments_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "segments_name_length" CHECK (char_length("name") <= 100),
+    CONSTRAINT "segments_description_length" CHECK (char_length("description") <= 5000),
+    CONSTRAINT "segments_type_codes" CHECK ("type" IN ('static', 'dynamic'))
+);
+CREATE UNIQUE INDEX "segment_name_once" ON "segments" (tenant, "name_fold") WHERE deleted_at IS NULL;
+CREATE INDEX "segments_by_activity" ON "segments" (tenant, "is_active" NULLS FIRST, id);
+
+CREATE TABLE "segment_members" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "segment_id" uuid NOT NULL,
+    "customer_id" uuid NOT NULL,
+    "created_by" uuid,
+    CONSTRAINT "segment_members_pkey" PRIMARY KEY (tenant, id)
+);
+CREATE UNIQUE INDEX "segment_member_once" ON "segment_members" (tenant, "segment_id", "customer_id") WHERE deleted_at IS NULL;
+CREATE INDEX "segment_members_by_customer" ON "segment_members" (tenant, "customer_id" NULLS FIRST, id);
+CREATE INDEX "segment_members_segment_id_link" ON "segment_members" (tenant, "segment_id") WHERE "segment_id" IS NOT NULL;
+
 CREATE TABLE "sweeps" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -297,3 +338,7 @@ ALTER TABLE "invoices" ADD CONSTRAINT "invoices_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "invoice_lines" ADD CONSTRAINT "invoice_lines_invoice_id_fkey"
     FOREIGN KEY (tenant, "invoice_id") REFERENCES "invoices" (tenant, id);
+ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_segment_id_fkey"
+    FOREIGN KEY (tenant, "segment_id") REFERENCES "segments" (tenant, id);
+ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::catalog::{Entity, EntityDef};
+use crate::criteria::Links;
 use crate::id::RecordId;
 use crate::record::{Record, Unreadable};
 use crate::store::Query;
@@ -97,5 +98,11 @@ impl Loaded {
     pub fn settings(&self, tenant: crate::id::TenantId) -> Result<crate::tenant::Settings, Unreadable> {
         let stored = self.live(crate::tenant::SettingsId(tenant.0))?;
         Ok(stored.unwrap_or_else(|| crate::tenant::Settings::of(tenant)))
+    }
+}
+
+impl Links for Loaded {
+    fn follow(&self, def: &'static EntityDef, id: Uuid) -> Option<&Record> {
+        self.record(def, id)
     }
 }

@@ -18,6 +18,7 @@ use crate::interaction::Interactions;
 use crate::invoice::Invoices;
 use crate::log::Logs;
 use crate::policy::Policy;
+use crate::segment::Segments;
 use crate::store::Store;
 use crate::sweep::Sweeps;
 use crate::tenant::TenantSettingsService;
@@ -119,6 +120,11 @@ impl Crm {
     /// Users of the tenant.
     pub fn users(&self) -> Users<'_> {
         Users::new(self)
+    }
+
+    /// Groups of customers, by hand and by criteria.
+    pub fn segments(&self) -> Segments<'_> {
+        Segments::new(self)
     }
 
     /// Bulk work in pieces: deleting, masking, purging.

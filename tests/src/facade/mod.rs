@@ -28,6 +28,7 @@ pub mod log;
 pub mod money;
 pub mod races;
 pub mod refusals;
+pub mod segments;
 pub mod tenants;
 pub mod timeline;
 
@@ -81,6 +82,15 @@ macro_rules! facade_properties {
             refusals::xt_04_each_role_may_do_its_own,
             refusals::xt_06_instants_are_truncated_to_milliseconds,
             refusals::xt_11_settings_decide_zone_region_and_currency,
+            segments::lc_08_a_segment_is_checked_when_it_is_written,
+            segments::lc_08_a_name_belongs_to_one_live_segment,
+            segments::lc_08_static_members_are_those_of_a_set,
+            segments::lc_08_members_are_added_all_or_none,
+            segments::lc_08_a_member_that_many_add_at_once_is_added_once,
+            segments::lc_10_a_preview_is_what_the_segment_will_have,
+            segments::lc_08_all_ways_to_ask_for_membership_agree_at_every_instant,
+            segments::lc_08_counting_breaks_no_edit,
+            segments::xt_01_another_tenants_segments_are_not_found,
             money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
             money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
             money::tl_08_totals_by_owner_and_currency_are_exact,
