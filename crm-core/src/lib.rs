@@ -7,7 +7,8 @@
 //! Where to find what:
 //!
 //! - [`catalog`]: every entity declared once; `#[derive(Entity)]` adds the embedder's own.
-//! - [`customer`], [`contact`], [`interaction`], [`invoice`], [`directory`], [`tenant`]: the entities with their rules.
+//! - [`customer`], [`account`], [`address`], [`contact`], [`relationship`], [`interaction`], [`invoice`], [`directory`],
+//!   [`tenant`]: the entities with their rules.
 //! - [`criteria`]: the language that filters records and will define segments.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
@@ -16,6 +17,8 @@
 
 extern crate self as crm_core;
 
+pub mod account;
+pub mod address;
 pub mod catalog;
 pub mod command;
 pub mod contact;
@@ -34,6 +37,7 @@ pub mod log;
 pub mod policy;
 pub mod query;
 pub mod record;
+pub mod relationship;
 pub mod store;
 pub mod sweep;
 pub mod tenant;
@@ -52,6 +56,8 @@ pub use query::{Find, Page, Totals};
 /// Starts a catalog with all entities of this library; the embedder adds its own.
 pub fn standard_catalog() -> catalog::CatalogBuilder {
     catalog::Catalog::builder()
+        .with::<account::Account>()
+        .with::<address::Address>()
         .with::<contact::Contact>()
         .with::<contact::ContactRole>()
         .with::<customer::Customer>()
@@ -60,6 +66,7 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<interaction::Interaction>()
         .with::<invoice::Invoice>()
         .with::<invoice::InvoiceLine>()
+        .with::<relationship::Relationship>()
         .with::<sweep::Sweep>()
         .with::<tenant::Settings>()
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 pub use builder::{BuildError, CrmBuilder};
 
+use crate::account::Accounts;
+use crate::address::{Addresses, Geocoder};
 use crate::contact::Contacts;
 use crate::cursor::CursorKeys;
 use crate::customer::Customers;
@@ -34,6 +36,7 @@ struct Inner {
     env: Arc<dyn Env>,
     policy: Arc<dyn Policy>,
     cursors: CursorKeys,
+    geocoder: Option<Arc<dyn Geocoder>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -91,6 +94,16 @@ impl Crm {
         Customers::new(self)
     }
 
+    /// Accounts.
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts::new(self)
+    }
+
+    /// Addresses.
+    pub fn addresses(&self) -> Addresses<'_> {
+        Addresses::new(self)
+    }
+
     /// Contacts.
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts::new(self)
@@ -143,6 +156,10 @@ impl Crm {
                 return Ok(expired);
             }
         }
+    }
+
+    pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {
+        self.inner.geocoder.as_deref()
     }
 
     pub(crate) fn cursors(&self) -> &CursorKeys {
