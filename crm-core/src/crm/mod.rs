@@ -20,6 +20,7 @@ use crate::interaction::Interactions;
 use crate::invoice::Invoices;
 use crate::log::Logs;
 use crate::policy::Policy;
+use crate::relationship::Relationships;
 use crate::store::Store;
 use crate::sweep::Sweeps;
 use crate::tenant::TenantSettingsService;
@@ -137,6 +138,11 @@ impl Crm {
     /// Bulk work in pieces: deleting, masking, purging.
     pub fn sweeps(&self) -> Sweeps<'_> {
         Sweeps::new(self)
+    }
+
+    /// What customers are to each other.
+    pub fn relationships(&self) -> Relationships<'_> {
+        Relationships::new(self)
     }
 
     /// The tenant's settings.
