@@ -30,6 +30,7 @@ pub mod log;
 pub mod money;
 pub mod races;
 pub mod refusals;
+pub mod relationships;
 pub mod tenants;
 pub mod timeline;
 
@@ -55,6 +56,10 @@ macro_rules! facade_properties {
             contacts::cm_02_a_contact_has_roles_at_further_customers,
             hierarchy::cm_04_the_hierarchy_stays_a_forest_while_many_move_at_once,
             hierarchy::cm_04_a_cycle_and_too_deep_a_hierarchy_are_refused,
+            hierarchy::cm_04_a_tree_rolls_up_what_is_below,
+            hierarchy::cm_04_a_tree_is_read_whole_while_many_move_at_once,
+            relationships::cm_04_relationships_are_unique_dated_and_seen_from_both_ends,
+            relationships::cm_04_of_the_same_relationship_there_is_one_and_the_hierarchy_is_elsewhere,
             tenants::xt_01_another_tenants_ids_find_nothing_and_change_nothing,
             tenants::xt_01_the_same_id_in_two_tenants_is_two_records,
             races::cm_01_of_many_with_one_expected_version_exactly_one_wins,
