@@ -7,7 +7,8 @@
 //! Where to find what:
 //!
 //! - [`catalog`]: every entity declared once; `#[derive(Entity)]` adds the embedder's own.
-//! - [`customer`], [`contact`], [`interaction`], [`invoice`], [`directory`], [`tenant`]: the entities with their rules.
+//! - [`customer`], [`account`], [`address`], [`contact`], [`relationship`], [`interaction`], [`invoice`], [`directory`],
+//!   [`tenant`]: the entities with their rules.
 //! - [`criteria`]: the language that filters records and defines segments.
 //! - [`segment`]: groups of customers, by hand and by criteria.
 //! - [`timeline`]: one truthful timeline over everything.
@@ -17,6 +18,8 @@
 
 extern crate self as crm_core;
 
+pub mod account;
+pub mod address;
 pub mod catalog;
 pub mod command;
 pub mod contact;
@@ -35,6 +38,7 @@ pub mod log;
 pub mod policy;
 pub mod query;
 pub mod record;
+pub mod relationship;
 pub mod segment;
 pub mod store;
 pub mod sweep;
@@ -54,6 +58,8 @@ pub use query::{Find, Page, Totals};
 /// Starts a catalog with all entities of this library; the embedder adds its own.
 pub fn standard_catalog() -> catalog::CatalogBuilder {
     catalog::Catalog::builder()
+        .with::<account::Account>()
+        .with::<address::Address>()
         .with::<contact::Contact>()
         .with::<contact::ContactRole>()
         .with::<customer::Customer>()
@@ -62,6 +68,7 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<interaction::Interaction>()
         .with::<invoice::Invoice>()
         .with::<invoice::InvoiceLine>()
+        .with::<relationship::Relationship>()
         .with::<segment::Segment>()
         .with::<segment::SegmentMember>()
         .with::<sweep::Sweep>()

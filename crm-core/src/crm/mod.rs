@@ -9,6 +9,8 @@ use std::time::Duration;
 
 pub use builder::{BuildError, CrmBuilder};
 
+use crate::account::Accounts;
+use crate::address::{Addresses, Geocoder};
 use crate::contact::Contacts;
 use crate::cursor::CursorKeys;
 use crate::customer::Customers;
@@ -18,6 +20,7 @@ use crate::interaction::Interactions;
 use crate::invoice::Invoices;
 use crate::log::Logs;
 use crate::policy::Policy;
+use crate::relationship::Relationships;
 use crate::segment::Segments;
 use crate::store::Store;
 use crate::sweep::Sweeps;
@@ -35,6 +38,7 @@ struct Inner {
     env: Arc<dyn Env>,
     policy: Arc<dyn Policy>,
     cursors: CursorKeys,
+    geocoder: Option<Arc<dyn Geocoder>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -92,6 +96,16 @@ impl Crm {
         Customers::new(self)
     }
 
+    /// Accounts.
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts::new(self)
+    }
+
+    /// Addresses.
+    pub fn addresses(&self) -> Addresses<'_> {
+        Addresses::new(self)
+    }
+
     /// Contacts.
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts::new(self)
@@ -132,6 +146,11 @@ impl Crm {
         Sweeps::new(self)
     }
 
+    /// What customers are to each other.
+    pub fn relationships(&self) -> Relationships<'_> {
+        Relationships::new(self)
+    }
+
     /// The tenant's settings.
     pub fn settings(&self) -> TenantSettingsService<'_> {
         TenantSettingsService::new(self)
@@ -149,6 +168,10 @@ impl Crm {
                 return Ok(expired);
             }
         }
+    }
+
+    pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {
+        self.inner.geocoder.as_deref()
     }
 
     pub(crate) fn cursors(&self) -> &CursorKeys {

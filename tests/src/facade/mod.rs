@@ -18,6 +18,8 @@ mod criteria_naive;
 mod dice;
 mod world;
 
+pub mod accounts;
+pub mod addresses;
 pub mod contacts;
 pub mod criteria;
 pub mod customers;
@@ -28,6 +30,7 @@ pub mod log;
 pub mod money;
 pub mod races;
 pub mod refusals;
+pub mod relationships;
 pub mod segments;
 pub mod tenants;
 pub mod timeline;
@@ -41,11 +44,23 @@ macro_rules! facade_properties {
             customers::cm_01_a_deleted_customer_hides_all_that_is_read_through_it_and_brings_it_back,
             customers::cm_01_an_external_id_belongs_to_one_live_customer,
             customers::cm_01_an_owner_is_an_active_user_and_a_parent_a_live_customer,
+            accounts::cm_03_an_organization_has_one_account_and_a_person_none,
+            accounts::cm_03_an_account_is_kept_in_normal_form_and_counts_its_versions,
+            accounts::cm_03_a_tax_id_is_checked_by_the_rules_of_its_country,
+            accounts::cm_03_customers_are_found_by_their_accounts,
+            addresses::cm_05_a_new_default_demotes_the_old_one,
+            addresses::cm_05_a_type_has_one_default_whatever_happens_at_once,
+            addresses::cm_05_an_address_is_checked_and_read_through_its_customer,
+            addresses::cm_05_a_geocoder_fills_the_coordinates_and_never_stands_in_the_way,
             contacts::cm_02_a_customer_has_one_primary_contact_whatever_happens_at_once,
             contacts::cm_02_email_is_checked_and_phone_normalised_in_the_tenants_region,
             contacts::cm_02_a_contact_has_roles_at_further_customers,
             hierarchy::cm_04_the_hierarchy_stays_a_forest_while_many_move_at_once,
             hierarchy::cm_04_a_cycle_and_too_deep_a_hierarchy_are_refused,
+            hierarchy::cm_04_a_tree_rolls_up_what_is_below,
+            hierarchy::cm_04_a_tree_is_read_whole_while_many_move_at_once,
+            relationships::cm_04_relationships_are_unique_dated_and_seen_from_both_ends,
+            relationships::cm_04_of_the_same_relationship_there_is_one_and_the_hierarchy_is_elsewhere,
             tenants::xt_01_another_tenants_ids_find_nothing_and_change_nothing,
             tenants::xt_01_the_same_id_in_two_tenants_is_two_records,
             races::cm_01_of_many_with_one_expected_version_exactly_one_wins,
