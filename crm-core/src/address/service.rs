@@ -95,7 +95,7 @@ impl<'a> Addresses<'a> {
     }
 
     /// The geocoder, for who may write addresses: of others nothing leaves the house.
-    fn geocoder(&self, ctx: &Context) -> Option<&'a dyn Geocoder> {
+    fn geocoder(self, ctx: &Context) -> Option<&'a dyn Geocoder> {
         let crm = self.crm;
         crm.geocoder().filter(|_| crm.allow(ctx, Action::Write, "address").is_ok())
     }
@@ -106,12 +106,10 @@ async fn locate(geocoder: &dyn Geocoder, ctx: &Context, address: &Address) -> Op
     if !address.coordinates_missing() {
         return None;
     }
-    match geocoder.locate(ctx, &Place::of(address)).await {
-        Ok(found) => found,
-        Err(_) => {
-            // Its words may quote the address.
-            tracing::warn!(tenant = %ctx.tenant, "the geocoder failed; an address is saved without coordinates");
-            None
-        }
+    if let Ok(found) = geocoder.locate(ctx, &Place::of(address)).await {
+        return found;
     }
+    // Its words may quote the address.
+    tracing::warn!(tenant = %ctx.tenant, "the geocoder failed; an address is saved without coordinates");
+    None
 }
