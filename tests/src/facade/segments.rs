@@ -417,7 +417,7 @@ pub async fn lc_08_all_ways_to_ask_for_membership_agree_at_every_instant(harness
     for n in 0..size(30, 300) {
         let field = *dice.pick(&["created_at", "updated_at", "parent.created_at", "parent.owner.created_at"]);
         let moment = *dice.pick(&["now-30d", "now-29d", "today-1M", "today", "now", "today-4w", "now-720h"]);
-        let moves = is(field, *dice.pick::<&str>(&["lt", "lte", "gt", "gte", "eq"]), moment);
+        let moves = is(field, dice.pick::<&str>(&["lt", "lte", "gt", "gte", "eq"]), moment);
         let random = tree(&mut dice, "customer", 3, data.now);
         let join = *dice.pick(&["all", "any"]);
         let criteria = if dice.one_in(4) { random } else { json!({ join: [random, moves] }) };
