@@ -7,7 +7,7 @@
 //! Where to find what:
 //!
 //! - [`catalog`]: every entity declared once; `#[derive(Entity)]` adds the embedder's own.
-//! - [`customer`], [`contact`], [`interaction`], [`invoice`], [`directory`], [`tenant`]: the entities with their rules.
+//! - [`customer`], [`contact`], [`interaction`], [`note`], [`invoice`], [`directory`], [`tenant`]: the entities with their rules.
 //! - [`criteria`]: the language that filters records and will define segments.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
@@ -31,6 +31,7 @@ mod id;
 pub mod interaction;
 pub mod invoice;
 pub mod log;
+pub mod note;
 pub mod policy;
 pub mod query;
 pub mod record;
@@ -60,6 +61,7 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<interaction::Interaction>()
         .with::<invoice::Invoice>()
         .with::<invoice::InvoiceLine>()
+        .with::<note::Note>()
         .with::<sweep::Sweep>()
         .with::<tenant::Settings>()
 }
