@@ -31,6 +31,7 @@ pub mod races;
 pub mod refusals;
 pub mod tenants;
 pub mod timeline;
+pub mod visibility;
 
 /// One test for each property of the facade.
 #[macro_export]
@@ -65,6 +66,8 @@ macro_rules! facade_properties {
             notes::it_02_notes_are_found_by_words_of_title_and_content,
             notes::it_02_wrong_notes_are_refused_and_nothing_is_stored,
             notes::it_02_many_change_one_note_at_once_and_none_is_lost,
+            visibility::it_02_every_read_path_shows_what_the_viewer_may_see,
+            visibility::it_02_watching_tells_what_the_viewer_may_see,
             criteria::lc_08_every_operator_on_every_type_has_one_answer,
             criteria::lc_08_random_trees_have_one_answer,
             criteria::lc_08_the_instant_of_the_next_change_is_exact,
