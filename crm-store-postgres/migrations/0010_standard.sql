@@ -168,6 +168,7 @@ CREATE TABLE "interactions" (
     "category" text COLLATE "C",
     "reply_status" text COLLATE "C" NOT NULL,
     "is_backdated" boolean NOT NULL,
+    "related" text[],
     "is_pinned" boolean NOT NULL,
     "tags" text[],
     "visibility" text COLLATE "C" NOT NULL,

@@ -29,6 +29,7 @@ pub mod money;
 pub mod notes;
 pub mod races;
 pub mod refusals;
+pub mod related;
 pub mod tenants;
 pub mod timeline;
 pub mod visibility;
@@ -68,6 +69,8 @@ macro_rules! facade_properties {
             notes::it_02_many_change_one_note_at_once_and_none_is_lost,
             visibility::it_02_every_read_path_shows_what_the_viewer_may_see,
             visibility::it_02_watching_tells_what_the_viewer_may_see,
+            related::it_01_an_interaction_is_in_the_timelines_of_all_it_belongs_to,
+            related::it_01_a_link_to_nothing_is_refused_by_name,
             criteria::lc_08_every_operator_on_every_type_has_one_answer,
             criteria::lc_08_random_trees_have_one_answer,
             criteria::lc_08_the_instant_of_the_next_change_is_exact,

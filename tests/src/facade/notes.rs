@@ -152,7 +152,7 @@ pub async fn it_02_a_note_is_about_a_customer_or_any_record_and_hidden_with_its_
 }
 
 /// Stores a record of the embedder's own.
-async fn put(world: &World, note: ProjectNote) -> Uuid {
+pub(super) async fn put(world: &World, note: ProjectNote) -> Uuid {
     use crm_core::catalog::Entity as _;
     let command = Put(note);
     let done = world.crm.run(&world.ada(), &command).await.unwrap();
