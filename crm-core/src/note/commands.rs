@@ -195,7 +195,14 @@ fn settle_customer(note: &mut Note, loaded: &Loaded, changes: &Changes<'_>) -> D
     if let Some(customer) = note.customer_id {
         live_customer(customer, loaded)?;
     }
-    let Some(reference) = related(note) else { return Ok(()) };
+    let Some(reference) = related(note) else {
+        // Half of a reference is refused with the record's other fields.
+        if note.customer_id.is_some() || note.related_id.is_some() || note.related_type.is_some() {
+            return Ok(());
+        }
+        let why = "is missing, and so is related_id; say what the note is about";
+        return Err(Decline::Invalid(vec![FieldError::new("customer_id", why)]));
+    };
     let field =
         if changes.catalog().get(&reference.entity).is_some() { "related_id" } else { "related_type" };
     let record = loaded.readable(field, &reference, changes.catalog())?;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::catalog::Entity;
 use crate::customer::CustomerId;
 use crate::directory::UserId;
-use crate::record::{FieldError, Meta, RecordRef, Validate};
+use crate::record::{Meta, RecordRef};
 use crate::record_id;
 use crate::timeline::{Audience, Entry, TimelineSource, Visibility};
 
@@ -21,7 +21,6 @@ record_id! {
     table = "notes",
     root = "customer_id",
     timeline,
-    validate,
     index(name = "notes_by_customer", fields("customer_id", "created_at")),
     index(name = "notes_by_record", fields("related_type", "related_id")),
     check(together("related_type", "related_id"))
@@ -87,16 +86,6 @@ impl Note {
             team_id: None,
             created_by: None,
         }
-    }
-}
-
-impl Validate for Note {
-    fn check(&self) -> Vec<FieldError> {
-        if self.customer_id.is_none() && self.related_id.is_none() {
-            let why = "is missing, and so is related_id; say what the note is about";
-            return vec![FieldError::new("customer_id", why)];
-        }
-        Vec::new()
     }
 }
 
