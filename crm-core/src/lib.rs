@@ -7,8 +7,8 @@
 //! Where to find what:
 //!
 //! - [`catalog`]: every entity declared once; `#[derive(Entity)]` adds the embedder's own.
-//! - [`customer`], [`account`], [`address`], [`contact`], [`relationship`], [`interaction`], [`invoice`], [`directory`],
-//!   [`tenant`]: the entities with their rules.
+//! - [`customer`], [`account`], [`address`], [`contact`], [`relationship`], [`interaction`], [`note`], [`invoice`],
+//!   [`directory`], [`tenant`]: the entities with their rules.
 //! - [`criteria`]: the language that filters records and defines segments.
 //! - [`segment`]: groups of customers, by hand and by criteria.
 //! - [`timeline`]: one truthful timeline over everything.
@@ -35,6 +35,7 @@ mod id;
 pub mod interaction;
 pub mod invoice;
 pub mod log;
+pub mod note;
 pub mod policy;
 pub mod query;
 pub mod record;
@@ -68,6 +69,7 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<interaction::Interaction>()
         .with::<invoice::Invoice>()
         .with::<invoice::InvoiceLine>()
+        .with::<note::Note>()
         .with::<relationship::Relationship>()
         .with::<segment::Segment>()
         .with::<segment::SegmentMember>()

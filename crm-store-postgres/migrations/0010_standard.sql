@@ -238,6 +238,7 @@ CREATE TABLE "interactions" (
     "category" text COLLATE "C",
     "reply_status" text COLLATE "C" NOT NULL,
     "is_backdated" boolean NOT NULL,
+    "related" text[],
     "is_pinned" boolean NOT NULL,
     "tags" text[],
     "visibility" text COLLATE "C" NOT NULL,
@@ -307,6 +308,36 @@ CREATE TABLE "invoice_lines" (
 );
 CREATE UNIQUE INDEX "invoice_line_position" ON "invoice_lines" (tenant, "invoice_id", "position") WHERE deleted_at IS NULL;
 CREATE INDEX "invoice_lines_invoice_id_link" ON "invoice_lines" (tenant, "invoice_id") WHERE "invoice_id" IS NOT NULL;
+
+CREATE TABLE "notes" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid,
+    "related_type" text COLLATE "C",
+    "related_id" uuid,
+    "title" text COLLATE "C",
+    "content" text COLLATE "C" NOT NULL,
+    "is_pinned" boolean NOT NULL,
+    "visibility" text COLLATE "C" NOT NULL,
+    "audience" text COLLATE "C" NOT NULL,
+    "has_sensitive_data" boolean NOT NULL,
+    "mentions" text[],
+    "team_id" uuid,
+    "created_by" uuid,
+    CONSTRAINT "notes_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "notes_related_type_length" CHECK (char_length("related_type") <= 48),
+    CONSTRAINT "notes_title_length" CHECK (char_length("title") <= 200),
+    CONSTRAINT "notes_content_length" CHECK (char_length("content") <= 50000),
+    CONSTRAINT "notes_visibility_codes" CHECK ("visibility" IN ('all', 'team', 'private')),
+    CONSTRAINT "notes_audience_codes" CHECK ("audience" IN ('internal', 'external')),
+    CONSTRAINT "notes_related_type_related_id_together" CHECK (("related_type" IS NULL) = ("related_id" IS NULL))
+);
+CREATE INDEX "notes_by_customer" ON "notes" (tenant, "customer_id" NULLS FIRST, "created_at" NULLS FIRST, id);
+CREATE INDEX "notes_by_record" ON "notes" (tenant, "related_type" NULLS FIRST, "related_id" NULLS FIRST, id);
 
 CREATE TABLE "relationships" (
     tenant uuid NOT NULL,
@@ -435,6 +466,8 @@ ALTER TABLE "invoices" ADD CONSTRAINT "invoices_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "invoice_lines" ADD CONSTRAINT "invoice_lines_invoice_id_fkey"
     FOREIGN KEY (tenant, "invoice_id") REFERENCES "invoices" (tenant, id);
+ALTER TABLE "notes" ADD CONSTRAINT "notes_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "relationships" ADD CONSTRAINT "relationships_from_customer_id_fkey"
     FOREIGN KEY (tenant, "from_customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "relationships" ADD CONSTRAINT "relationships_to_customer_id_fkey"

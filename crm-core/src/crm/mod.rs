@@ -19,6 +19,7 @@ use crate::env::Env;
 use crate::interaction::Interactions;
 use crate::invoice::Invoices;
 use crate::log::Logs;
+use crate::note::Notes;
 use crate::policy::Policy;
 use crate::relationship::Relationships;
 use crate::segment::Segments;
@@ -129,6 +130,11 @@ impl Crm {
     /// The change log: events in order, history of a record, records as they were.
     pub fn log(&self) -> Logs<'_> {
         Logs::new(self)
+    }
+
+    /// Notes.
+    pub fn notes(&self) -> Notes<'_> {
+        Notes::new(self)
     }
 
     /// Users of the tenant.

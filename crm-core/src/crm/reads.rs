@@ -14,7 +14,7 @@ use crate::id::RecordId;
 use crate::policy::Action;
 use crate::query::{self, Find, Page, Prepared, Totals};
 use crate::record::Record;
-use crate::store::{Answer, Group, GroupQuery, MAX_LIMIT, Read, StoreError};
+use crate::store::{Answer, Group, GroupQuery, MAX_LIMIT, Query, Read, StoreError};
 use crate::tenant::Settings;
 use crate::value::{Instant, Value, truncate};
 
@@ -40,15 +40,21 @@ impl Crm {
         let def = E::def();
         self.allow(ctx, Action::Read, def.name)?;
         let ids: Vec<Value> = ids.iter().map(|id| Value::Id(id.uuid())).collect();
-        let by_id = Filter::leaf(Path::system(def, crate::catalog::system::ID), Test::In(ids.clone()));
-        let filter = by_id
-            .and(Filter::live(self.inner.store.catalog(), def))
-            .and(query::visible_filter(def, &ctx.viewer()));
-        let query = crate::store::Query::new(def, filter, ids.len().clamp(1, MAX_LIMIT));
+        let query = self.readable(ctx, def, ids.clone());
         let records = records(self.read(ctx, &[Read::Find(query)]).await?.pop())?;
         let mut found: BTreeMap<_, _> = records.into_iter().map(|record| (record.id(), record)).collect();
         let ordered = ids.iter().filter_map(|id| found.remove(&id.as_id()?));
         Ok(ordered.map(|record| E::from_record(&record)).collect::<Result<_, _>>()?)
+    }
+
+    /// The question for those of these records that are live, of live customers, and visible to the actor.
+    pub(super) fn readable(&self, ctx: &Context, def: &'static EntityDef, ids: Vec<Value>) -> Query {
+        let limit = ids.len().clamp(1, MAX_LIMIT);
+        let by_id = Filter::leaf(Path::system(def, crate::catalog::system::ID), Test::In(ids));
+        let filter = by_id
+            .and(Filter::live(self.inner.store.catalog(), def))
+            .and(query::visible_filter(def, &ctx.viewer()));
+        Query::new(def, filter, limit)
     }
 
     /// A page of the records of an entity of this library or the embedder's own: live ones, of live customers, that

@@ -28,12 +28,15 @@ pub mod hierarchy;
 pub mod interactions;
 pub mod log;
 pub mod money;
+pub mod notes;
 pub mod races;
 pub mod refusals;
+pub mod related;
 pub mod relationships;
 pub mod segments;
 pub mod tenants;
 pub mod timeline;
+pub mod visibility;
 
 /// One test for each property of the facade.
 #[macro_export]
@@ -73,6 +76,17 @@ macro_rules! facade_properties {
             interactions::it_01_the_contact_belongs_to_the_customer_or_has_a_role_there,
             interactions::it_02_visibility_holds_on_every_path,
             interactions::it_02_logging_a_known_external_id_hands_out_nothing_private,
+            notes::it_02_a_note_is_about_a_customer_or_any_record_and_hidden_with_its_customer,
+            notes::it_02_what_looks_like_a_card_or_social_security_number_is_flagged_once,
+            notes::it_02_each_user_who_is_newly_mentioned_is_told_once,
+            notes::it_02_only_its_writer_or_who_overrides_changes_the_visibility,
+            notes::it_02_notes_are_found_by_words_of_title_and_content,
+            notes::it_02_wrong_notes_are_refused_and_nothing_is_stored,
+            notes::it_02_many_change_one_note_at_once_and_none_is_lost,
+            visibility::it_02_every_read_path_shows_what_the_viewer_may_see,
+            visibility::it_02_watching_tells_what_the_viewer_may_see,
+            related::it_01_an_interaction_is_in_the_timelines_of_all_it_belongs_to,
+            related::it_01_a_link_to_nothing_is_refused_by_name,
             criteria::lc_08_every_operator_on_every_type_has_one_answer,
             criteria::lc_08_random_trees_have_one_answer,
             criteria::lc_08_the_instant_of_the_next_change_is_exact,
