@@ -19,6 +19,8 @@ use super::world::{ADA, BOB, GONE, RED, World, all, at_once, contact, person, se
 use crate::contract::extra_entity::{self, ProjectNote};
 use crate::{Harness, size};
 
+type Change = fn(&mut Note);
+
 const WORDS: &[&str] = &["apple", "Émile", "straße", "pear", "quince", "Ω", "日本", "fig"];
 
 /// A note of everybody's about a customer.
@@ -91,7 +93,7 @@ pub async fn it_02_a_note_is_about_a_customer_or_any_record_and_hidden_with_its_
         match theirs {
             Ok(_) => assert!(bob_sees, "{record}"),
             Err(Error::NotFound { entity, id }) => {
-                assert_eq!((entity, id, *bob_sees), (&*record.entity, record.id, false))
+                assert_eq!((entity, id, *bob_sees), (&*record.entity, record.id, false));
             }
             other => panic!("{record}: {other:?}"),
         }
@@ -349,7 +351,7 @@ pub async fn it_02_only_its_writer_or_who_overrides_changes_the_visibility(harne
         crm.notes().update(&ada, due.id, Expect::Any, |note| note.visibility = Visibility::Private).await;
     assert_eq!(mine.unwrap_err().code(), "not_the_writer");
     // Who wrote it, about what and for which team does not change.
-    let frozen: [(&str, fn(&mut Note)); 4] = [
+    let frozen: [(&str, Change); 4] = [
         ("created_by", |note| note.created_by = Some(crm_core::directory::UserId(BOB))),
         ("team_id", |note| note.team_id = Some(Uuid::from_u128(1))),
         ("customer_id", |note| note.customer_id = None),
@@ -358,7 +360,7 @@ pub async fn it_02_only_its_writer_or_who_overrides_changes_the_visibility(harne
     for (field, change) in frozen {
         match crm.notes().update(&world.system(), note.id, Expect::Any, change).await {
             Err(Error::Invalid(errors)) => {
-                assert!(errors.iter().any(|error| error.field == field), "{errors:?}")
+                assert!(errors.iter().any(|error| error.field == field), "{errors:?}");
             }
             other => panic!("{field}: {other:?}"),
         }
@@ -472,7 +474,7 @@ pub async fn it_02_many_change_one_note_at_once_and_none_is_lost(harness: &dyn H
     let results = at_once(16, |n| {
         let (crm, ctx) = (if n % 2 == 0 { crm.clone() } else { other.clone() }, ada.clone());
         async move {
-            let change = |note: &mut Note| note.content.push_str(&format!(" {n}"));
+            let change = |note: &mut Note| note.content = format!("{} {n}", note.content);
             crm.notes().update(&ctx, id, Expect::Version(1), change).await.map(|done| done.value)
         }
     })
@@ -481,7 +483,7 @@ pub async fn it_02_many_change_one_note_at_once_and_none_is_lost(harness: &dyn H
     at_once(16, |n| {
         let (crm, ctx) = (if n % 2 == 0 { crm.clone() } else { other.clone() }, ada.clone());
         async move {
-            let change = |note: &mut Note| note.content.push_str(&format!(" w{n}"));
+            let change = |note: &mut Note| note.content = format!("{} w{n}", note.content);
             crm.notes().update(&ctx, id, Expect::Any, change).await.unwrap();
         }
     })

@@ -16,6 +16,9 @@ use super::world::{ADA, BOB, START, World, all, at, contact, is, matching, seed}
 use crate::contract::extra_entity::{self, ProjectNote};
 use crate::{Harness, size};
 
+/// An interaction, its person, and what else it belongs to.
+type Linked = (InteractionId, Option<Uuid>, BTreeSet<RecordRef>);
+
 /// The interactions in a timeline, sorted; each once.
 async fn shown(crm: &Crm, ctx: &Context, anchor: Anchor) -> Vec<Uuid> {
     let mut request = TimelineRequest { limit: 1_000, ..TimelineRequest::of(anchor) };
@@ -55,7 +58,7 @@ pub async fn it_01_an_interaction_is_in_the_timelines_of_all_it_belongs_to(harne
     let choose = |dice: &mut Dice| -> Vec<RecordRef> {
         (0..dice.below(6)).map(|_| dice.pick(&targets).clone()).collect()
     };
-    let mut model: Vec<(InteractionId, Option<Uuid>, BTreeSet<RecordRef>)> = Vec::new();
+    let mut model: Vec<Linked> = Vec::new();
     for _ in 0..size(40, 600) {
         let chosen = choose(&mut dice);
         let person = dice.maybe(2, |_| of_home);
@@ -81,7 +84,7 @@ pub async fn it_01_an_interaction_is_in_the_timelines_of_all_it_belongs_to(harne
         }
     }
     let check = async |hidden: bool, gone: &[&RecordRef]| {
-        let ids = |keep: &dyn Fn(&(InteractionId, Option<Uuid>, BTreeSet<RecordRef>)) -> bool| {
+        let ids = |keep: &dyn Fn(&Linked) -> bool| {
             let mut ids: Vec<Uuid> =
                 model.iter().filter(|row| !hidden && keep(row)).map(|(id, ..)| id.0).collect();
             ids.sort_unstable();
@@ -172,6 +175,6 @@ pub async fn it_01_a_link_to_nothing_is_refused_by_name(harness: &dyn Harness) {
     crm.contacts().delete(&ada, someone, Expect::Any).await.unwrap();
     let rename = |i: &mut Interaction| i.subject = Some("renamed".to_owned());
     let after = crm.interactions().update(&bob, stored.id, Expect::Any, rename).await.unwrap().value;
-    assert_eq!(after.related, [good.clone()]);
+    assert_eq!(after.related, std::slice::from_ref(&good));
     assert_eq!(crm.interactions().log(&bob, linked(&good)).await.unwrap_err().code(), "not_found");
 }

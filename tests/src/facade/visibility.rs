@@ -40,7 +40,7 @@ fn sees(viewer: &Context, item: &Item) -> bool {
     match viewer.actor.kind {
         ActorKind::System => true,
         ActorKind::Customer => item.audience == Audience::External && item.visibility == Visibility::All,
-        _ => match item.visibility {
+        ActorKind::User => match item.visibility {
             Visibility::All => true,
             Visibility::Team => {
                 item.by == viewer.actor.id || item.team.is_some_and(|team| viewer.teams.contains(&team))
