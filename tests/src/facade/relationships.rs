@@ -12,6 +12,8 @@ use super::dice::Dice;
 use super::world::{World, all, at_once, seed, tally};
 use crate::{Harness, size};
 
+type Change = fn(&mut Relationship);
+
 const TYPES: [RelationshipType; 4] = [
     RelationshipType::Partner,
     RelationshipType::Referral,
@@ -48,9 +50,10 @@ pub async fn cm_04_relationships_are_unique_dated_and_seen_from_both_ends(harnes
                 let both = live(model[&id].from_customer_id) && live(model[&id].to_customer_id);
                 let notes = |r: &mut Relationship| r.notes = Some(format!("step {step}"));
                 let updated = crm.relationships().update(&ctx, id, Expect::Any, notes).await;
-                let deleted = match dice.one_in(2) {
-                    true => Some(crm.relationships().delete(&ctx, id, Expect::Any).await),
-                    false => None,
+                let deleted = if dice.one_in(2) {
+                    Some(crm.relationships().delete(&ctx, id, Expect::Any).await)
+                } else {
+                    None
                 };
                 if both {
                     model.insert(id, updated.unwrap().value);
@@ -148,7 +151,7 @@ pub async fn cm_04_of_the_same_relationship_there_is_one_and_the_hierarchy_is_el
     assert_eq!((ended.end_date, ended.meta.version), (day(2025, 2, 28), 2));
     let old = crm.relationships().delete(&ctx, leap.id, Expect::Version(1)).await.unwrap_err();
     assert_eq!(old.code(), "version_conflict");
-    let frozen: [(&str, fn(&mut Relationship)); 3] = [
+    let frozen: [(&str, Change); 3] = [
         ("from_customer_id", |r| r.from_customer_id = CustomerId(Uuid::from_u128(1))),
         ("to_customer_id", |r| r.to_customer_id = CustomerId(Uuid::from_u128(1))),
         ("relationship_type", |r| r.relationship_type = RelationshipType::ParentChild),
