@@ -12,8 +12,9 @@ use crm_examples::{Outcome, Result, quickstart};
 use mongodb::Client;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-/// Records of the data: users, customers, their external ids, contacts, invoices, lines.
-const RECORDS: i64 = 8 + 59 + 59 + 59 + 412 + 2_240;
+/// Records of the data: users, customers, their external ids, contacts, accounts, addresses, segments, their members,
+/// invoices, lines.
+const RECORDS: i64 = 8 + 59 + 59 + 59 + 10 + 59 + 3 + 5 + 412 + 2_240;
 
 /// A place that nobody else uses, and what to keep open for it.
 struct Fresh {
