@@ -191,12 +191,23 @@ pub async fn cm_03_customers_are_found_by_their_accounts(harness: &dyn Harness) 
         let id = organized(&world, &format!("Firm {n}")).await;
         let bands = [EmployeeCount::UpTo10, EmployeeCount::UpTo200, EmployeeCount::Over1000];
         let revenues = [AnnualRevenue::Under100K, AnnualRevenue::From10M, AnnualRevenue::From100M];
-        let account = dice.maybe(4, |dice| Account {
-            industry: dice.maybe(4, |dice| (*dice.pick(&industries)).to_owned()),
-            employee_count: dice.maybe(4, |dice| *dice.pick(&bands)),
-            annual_revenue: dice.maybe(4, |dice| *dice.pick(&revenues)),
-            ..Account::new(id, format!("Firm {n} Ltd"))
-        });
+        let named = || Account::new(id, format!("Firm {n} Ltd"));
+        // One of each industry and band, and one without an account: so every question has both answers.
+        let account = match industries.get(n) {
+            Some(industry) => Some(Account {
+                industry: Some((*industry).to_owned()),
+                employee_count: Some(bands[n % 3]),
+                annual_revenue: Some(revenues[n % 3]),
+                ..named()
+            }),
+            None if n == industries.len() => None,
+            None => dice.maybe(4, |dice| Account {
+                industry: dice.maybe(4, |dice| (*dice.pick(&industries)).to_owned()),
+                employee_count: dice.maybe(4, |dice| *dice.pick(&bands)),
+                annual_revenue: dice.maybe(4, |dice| *dice.pick(&revenues)),
+                ..named()
+            }),
+        };
         let account = match account {
             None => None,
             Some(account) => Some(crm.accounts().create(&ctx, account).await.unwrap().value),
