@@ -7,9 +7,11 @@
 //! Where to find what:
 //!
 //! - [`catalog`]: every entity declared once; `#[derive(Entity)]` adds the embedder's own.
-//! - [`customer`], [`contact`], [`interaction`], [`invoice`], [`directory`], [`tenant`]: the entities with their rules.
+//! - [`customer`], [`account`], [`address`], [`contact`], [`relationship`], [`interaction`], [`note`], [`invoice`],
+//!   [`directory`], [`tenant`]: the entities with their rules.
+//! - [`criteria`]: the language that filters records and defines segments.
+//! - [`segment`]: groups of customers, by hand and by criteria.
 //! - [`lifecycle`], [`journey`]: the stages that customers go through, and what they reach on the way.
-//! - [`criteria`]: the language that filters records and will define segments.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
 //! - [`sweep`]: bulk work in pieces.
@@ -17,6 +19,8 @@
 
 extern crate self as crm_core;
 
+pub mod account;
+pub mod address;
 pub mod catalog;
 pub mod command;
 pub mod contact;
@@ -34,9 +38,12 @@ pub mod invoice;
 pub mod journey;
 pub mod lifecycle;
 pub mod log;
+pub mod note;
 pub mod policy;
 pub mod query;
 pub mod record;
+pub mod relationship;
+pub mod segment;
 pub mod store;
 pub mod sweep;
 pub mod tenant;
@@ -55,6 +62,8 @@ pub use query::{Find, Page, Totals};
 /// Starts a catalog with all entities of this library; the embedder adds its own.
 pub fn standard_catalog() -> catalog::CatalogBuilder {
     catalog::Catalog::builder()
+        .with::<account::Account>()
+        .with::<address::Address>()
         .with::<contact::Contact>()
         .with::<contact::ContactRole>()
         .with::<customer::Customer>()
@@ -68,6 +77,10 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<lifecycle::LifecycleHistory>()
         .with::<lifecycle::LifecycleStage>()
         .with::<lifecycle::StageTransition>()
+        .with::<note::Note>()
+        .with::<relationship::Relationship>()
+        .with::<segment::Segment>()
+        .with::<segment::SegmentMember>()
         .with::<sweep::Sweep>()
         .with::<tenant::Settings>()
 }

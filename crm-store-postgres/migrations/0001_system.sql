@@ -124,4 +124,3 @@ CREATE TABLE crm_tokens (
     id uuid NOT NULL,
     CONSTRAINT crm_tokens_pkey PRIMARY KEY (tenant, entity, token, id)
 );
-CREATE INDEX crm_tokens_record ON crm_tokens (tenant, entity, id);

@@ -72,6 +72,76 @@ CREATE INDEX "customers_by_email" ON "customers" (tenant, "email_fold" NULLS FIR
 CREATE INDEX "customers_by_phone" ON "customers" (tenant, "phone_e164" NULLS FIRST, id);
 CREATE INDEX "customers_by_parent" ON "customers" (tenant, "parent_id" NULLS FIRST, id);
 
+CREATE TABLE "accounts" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "legal_name" text COLLATE "C" NOT NULL,
+    "legal_name_fold" text COLLATE "C" NOT NULL,
+    "dba_name" text COLLATE "C",
+    "dba_name_fold" text COLLATE "C",
+    "tax_id" text COLLATE "C",
+    "tax_country" text COLLATE "C",
+    "industry" text COLLATE "C",
+    "industry_fold" text COLLATE "C",
+    "employee_count" text COLLATE "C",
+    "employees_at_least" bigint,
+    "annual_revenue" text COLLATE "C",
+    "revenue_at_least" numeric,
+    "website" text COLLATE "C",
+    CONSTRAINT "accounts_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "accounts_legal_name_length" CHECK (char_length("legal_name") <= 300),
+    CONSTRAINT "accounts_dba_name_length" CHECK (char_length("dba_name") <= 300),
+    CONSTRAINT "accounts_tax_id_length" CHECK (char_length("tax_id") <= 32),
+    CONSTRAINT "accounts_tax_country_length" CHECK (char_length("tax_country") <= 2),
+    CONSTRAINT "accounts_industry_length" CHECK (char_length("industry") <= 100),
+    CONSTRAINT "accounts_employee_count_codes" CHECK ("employee_count" IN ('1-10', '11-50', '51-200', '201-500', '501-1000', '1000+')),
+    CONSTRAINT "accounts_annual_revenue_codes" CHECK ("annual_revenue" IN ('<100K', '100K-1M', '1M-10M', '10M-100M', '100M+')),
+    CONSTRAINT "accounts_website_length" CHECK (char_length("website") <= 2048),
+    CONSTRAINT "accounts_tax_id_tax_country_together" CHECK (("tax_id" IS NULL) = ("tax_country" IS NULL))
+);
+CREATE INDEX "accounts_by_legal_name" ON "accounts" (tenant, "legal_name_fold" NULLS FIRST, id);
+CREATE INDEX "accounts_by_tax_id" ON "accounts" (tenant, "tax_country" NULLS FIRST, "tax_id" NULLS FIRST, id);
+CREATE INDEX "accounts_by_industry" ON "accounts" (tenant, "industry_fold" NULLS FIRST, id);
+CREATE INDEX "accounts_customer_id_link" ON "accounts" (tenant, "customer_id") WHERE "customer_id" IS NOT NULL;
+
+CREATE TABLE "addresses" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "address_type" text COLLATE "C" NOT NULL,
+    "is_default" boolean NOT NULL,
+    "street_line_1" text COLLATE "C" NOT NULL,
+    "street_line_2" text COLLATE "C",
+    "city" text COLLATE "C" NOT NULL,
+    "city_fold" text COLLATE "C" NOT NULL,
+    "state_province" text COLLATE "C",
+    "postal_code" text COLLATE "C",
+    "country" text COLLATE "C" NOT NULL,
+    "latitude" numeric,
+    "longitude" numeric,
+    CONSTRAINT "addresses_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "addresses_address_type_codes" CHECK ("address_type" IN ('billing', 'shipping', 'service', 'headquarters', 'other')),
+    CONSTRAINT "addresses_street_line_1_length" CHECK (char_length("street_line_1") <= 200),
+    CONSTRAINT "addresses_street_line_2_length" CHECK (char_length("street_line_2") <= 200),
+    CONSTRAINT "addresses_city_length" CHECK (char_length("city") <= 100),
+    CONSTRAINT "addresses_state_province_length" CHECK (char_length("state_province") <= 100),
+    CONSTRAINT "addresses_postal_code_length" CHECK (char_length("postal_code") <= 20),
+    CONSTRAINT "addresses_country_length" CHECK (char_length("country") <= 2),
+    CONSTRAINT "addresses_latitude_longitude_together" CHECK (("latitude" IS NULL) = ("longitude" IS NULL))
+);
+CREATE UNIQUE INDEX "one_default_per_type" ON "addresses" (tenant, "customer_id", "address_type") WHERE deleted_at IS NULL AND "is_default";
+CREATE INDEX "addresses_by_customer" ON "addresses" (tenant, "customer_id" NULLS FIRST, "address_type" NULLS FIRST, id);
+CREATE INDEX "addresses_by_postal_code" ON "addresses" (tenant, "postal_code" NULLS FIRST, id);
+
 CREATE TABLE "contacts" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -221,6 +291,7 @@ CREATE TABLE "interactions" (
     "category" text COLLATE "C",
     "reply_status" text COLLATE "C" NOT NULL,
     "is_backdated" boolean NOT NULL,
+    "related" text[],
     "is_pinned" boolean NOT NULL,
     "tags" text[],
     "visibility" text COLLATE "C" NOT NULL,
@@ -345,6 +416,100 @@ CREATE UNIQUE INDEX "milestone_once" ON "journey_milestones" (tenant, "customer_
 CREATE INDEX "milestones_by_customer" ON "journey_milestones" (tenant, "customer_id" NULLS FIRST, "occurred_at" NULLS FIRST, id);
 CREATE INDEX "milestones_by_type" ON "journey_milestones" (tenant, "milestone_type" NULLS FIRST, "occurred_at" NULLS FIRST, id);
 
+CREATE TABLE "notes" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid,
+    "related_type" text COLLATE "C",
+    "related_id" uuid,
+    "title" text COLLATE "C",
+    "content" text COLLATE "C" NOT NULL,
+    "is_pinned" boolean NOT NULL,
+    "visibility" text COLLATE "C" NOT NULL,
+    "audience" text COLLATE "C" NOT NULL,
+    "has_sensitive_data" boolean NOT NULL,
+    "mentions" text[],
+    "team_id" uuid,
+    "created_by" uuid,
+    CONSTRAINT "notes_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "notes_related_type_length" CHECK (char_length("related_type") <= 48),
+    CONSTRAINT "notes_title_length" CHECK (char_length("title") <= 200),
+    CONSTRAINT "notes_content_length" CHECK (char_length("content") <= 50000),
+    CONSTRAINT "notes_visibility_codes" CHECK ("visibility" IN ('all', 'team', 'private')),
+    CONSTRAINT "notes_audience_codes" CHECK ("audience" IN ('internal', 'external')),
+    CONSTRAINT "notes_related_type_related_id_together" CHECK (("related_type" IS NULL) = ("related_id" IS NULL))
+);
+CREATE INDEX "notes_by_customer" ON "notes" (tenant, "customer_id" NULLS FIRST, "created_at" NULLS FIRST, id);
+CREATE INDEX "notes_by_record" ON "notes" (tenant, "related_type" NULLS FIRST, "related_id" NULLS FIRST, id);
+
+CREATE TABLE "relationships" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "from_customer_id" uuid NOT NULL,
+    "to_customer_id" uuid NOT NULL,
+    "relationship_type" text COLLATE "C" NOT NULL,
+    "notes" text COLLATE "C",
+    "start_date" date,
+    "end_date" date,
+    CONSTRAINT "relationships_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "relationships_relationship_type_codes" CHECK ("relationship_type" IN ('parent_child', 'partner', 'referral', 'reseller', 'subsidiary')),
+    CONSTRAINT "relationships_notes_length" CHECK (char_length("notes") <= 5000),
+    CONSTRAINT "relationships_from_customer_id_to_customer_id_differ" CHECK ("from_customer_id" <> "to_customer_id"),
+    CONSTRAINT "relationships_start_date_end_date_ordered" CHECK ("start_date" <= "end_date")
+);
+CREATE UNIQUE INDEX "unique_relationship" ON "relationships" (tenant, "from_customer_id", "to_customer_id", "relationship_type") WHERE deleted_at IS NULL;
+CREATE INDEX "relationships_by_from" ON "relationships" (tenant, "from_customer_id" NULLS FIRST, id);
+CREATE INDEX "relationships_by_to" ON "relationships" (tenant, "to_customer_id" NULLS FIRST, id);
+
+CREATE TABLE "segments" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "name" text COLLATE "C" NOT NULL,
+    "name_fold" text COLLATE "C" NOT NULL,
+    "description" text COLLATE "C",
+    "type" text COLLATE "C" NOT NULL,
+    "criteria" json,
+    "member_count" bigint,
+    "last_calculated_at" timestamptz(3),
+    "is_active" boolean NOT NULL,
+    "edited_version" bigint NOT NULL,
+    "created_by" uuid,
+    CONSTRAINT "segments_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "segments_name_length" CHECK (char_length("name") <= 100),
+    CONSTRAINT "segments_description_length" CHECK (char_length("description") <= 5000),
+    CONSTRAINT "segments_type_codes" CHECK ("type" IN ('static', 'dynamic'))
+);
+CREATE UNIQUE INDEX "segment_name_once" ON "segments" (tenant, "name_fold") WHERE deleted_at IS NULL;
+CREATE INDEX "segments_by_activity" ON "segments" (tenant, "is_active" NULLS FIRST, id);
+
+CREATE TABLE "segment_members" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "segment_id" uuid NOT NULL,
+    "customer_id" uuid NOT NULL,
+    "created_by" uuid,
+    CONSTRAINT "segment_members_pkey" PRIMARY KEY (tenant, id)
+);
+CREATE UNIQUE INDEX "segment_member_once" ON "segment_members" (tenant, "segment_id", "customer_id") WHERE deleted_at IS NULL;
+CREATE INDEX "segment_members_by_customer" ON "segment_members" (tenant, "customer_id" NULLS FIRST, id);
+CREATE INDEX "segment_members_segment_id_link" ON "segment_members" (tenant, "segment_id") WHERE "segment_id" IS NOT NULL;
+
 CREATE TABLE "stage_transitions" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -406,6 +571,10 @@ ALTER TABLE "customers" ADD CONSTRAINT "customers_owner_id_fkey"
     FOREIGN KEY (tenant, "owner_id") REFERENCES "users" (tenant, id);
 ALTER TABLE "customers" ADD CONSTRAINT "customers_parent_id_fkey"
     FOREIGN KEY (tenant, "parent_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "accounts" ADD CONSTRAINT "accounts_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "addresses" ADD CONSTRAINT "addresses_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "contacts" ADD CONSTRAINT "contacts_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "contact_roles" ADD CONSTRAINT "contact_roles_contact_id_fkey"
@@ -433,6 +602,16 @@ ALTER TABLE "lifecycle_history" ADD CONSTRAINT "lifecycle_history_from_stage_id_
 ALTER TABLE "lifecycle_history" ADD CONSTRAINT "lifecycle_history_to_stage_id_fkey"
     FOREIGN KEY (tenant, "to_stage_id") REFERENCES "lifecycle_stages" (tenant, id);
 ALTER TABLE "journey_milestones" ADD CONSTRAINT "journey_milestones_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "notes" ADD CONSTRAINT "notes_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "relationships" ADD CONSTRAINT "relationships_from_customer_id_fkey"
+    FOREIGN KEY (tenant, "from_customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "relationships" ADD CONSTRAINT "relationships_to_customer_id_fkey"
+    FOREIGN KEY (tenant, "to_customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_segment_id_fkey"
+    FOREIGN KEY (tenant, "segment_id") REFERENCES "segments" (tenant, id);
+ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "stage_transitions" ADD CONSTRAINT "stage_transitions_from_stage_id_fkey"
     FOREIGN KEY (tenant, "from_stage_id") REFERENCES "lifecycle_stages" (tenant, id);

@@ -52,8 +52,16 @@ pub struct Buyer {
     pub last_name: String,
     /// The company, if there is one.
     pub company: Option<String>,
+    /// Street and number.
+    pub address: String,
+    /// The city.
+    pub city: String,
+    /// The state or province, if there is one.
+    pub state: Option<String>,
     /// The country's name.
     pub country: String,
+    /// The postal code, if there is one.
+    pub postal_code: Option<String>,
     /// The telephone number, in any format.
     pub phone: Option<String>,
     /// The fax number.

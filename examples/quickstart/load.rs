@@ -1,16 +1,22 @@
 //! Loading: every step one command with an idempotency key, so that a second run, or one that goes on where the first
 //! was stopped, changes nothing twice.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use crm_core::account::Account;
+use crm_core::address::{Address, AddressType};
 use crm_core::contact::Contact;
 use crm_core::customer::{Customer, CustomerId, CustomerSource, CustomerStatus, CustomerType, ExternalKey};
 use crm_core::directory::{User, UserId};
 use crm_core::format::{Country, Currency, phone};
 use crm_core::invoice::{Invoice, InvoiceLine, InvoiceStatus, NewInvoice};
+use crm_core::segment::Segment;
 use crm_core::store::{Answer, MAX_WRITES, Read};
 use crm_core::value::Value;
 use crm_core::{Context, Crm};
+use rust_decimal::Decimal;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::Result;
@@ -19,14 +25,17 @@ use crate::chinook::{Buyer, Chinook, Employee, Sale};
 /// What the shop's own system is called in external ids.
 pub const SYSTEM: &str = "chinook";
 
+/// The segment of those who bought most.
+pub const BEST_BUYERS: &str = "Best buyers";
+
 /// Told after each command: what is loaded, how many are done, of how many.
 pub type Progress<'p> = dyn FnMut(&str, usize, usize) + Send + 'p;
 
 /// What was loaded, now or before.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
-    /// How many users, customers, contacts, invoices and lines of invoices.
-    pub counts: [usize; 5],
+    /// How many users, customers, contacts, accounts, addresses, invoices, lines of invoices and segments.
+    pub counts: [usize; 8],
     /// How many of the customers are organizations.
     pub organizations: usize,
     /// Telephone numbers of no numbering plan, with whose they are.
@@ -79,6 +88,28 @@ pub async fn load(crm: &Crm, ctx: &Context, data: &Chinook, progress: &mut Progr
         progress("contacts", contacts, data.customers.len());
     }
 
+    let mut accounts = 0;
+    for buyer in &data.customers {
+        if let Some(company) = &buyer.company {
+            let account = Account::new(customers[&buyer.customer_id], company);
+            let done =
+                crm.accounts().create(&key(&format!("accounts/{}", buyer.customer_id)), account).await?;
+            accounts += 1;
+            loaded.note(done.repeated);
+        }
+    }
+    progress("accounts", accounts, loaded.organizations);
+
+    let mut addresses = 0;
+    for (place, chunk) in data.customers.chunks(MAX_WRITES).enumerate() {
+        let batch = chunk.iter().map(|buyer| address(buyer, customers[&buyer.customer_id]));
+        let batch = batch.collect::<Result<_>>()?;
+        let done = crm.addresses().create_batch(&key(&format!("addresses/{place}")), batch).await?;
+        addresses += done.len();
+        loaded.note(done.repeated);
+        progress("addresses", addresses, data.customers.len());
+    }
+
     let (mut invoices, mut lines) = (0, 0);
     for (place, chunk) in batches(data).into_iter().enumerate() {
         let mut batch = Vec::with_capacity(chunk.len());
@@ -95,7 +126,41 @@ pub async fn load(crm: &Crm, ctx: &Context, data: &Chinook, progress: &mut Progr
         progress("invoices", invoices, data.invoices.len());
     }
 
-    loaded.counts = [count, customers.len(), contacts, invoices, lines];
+    let segments = [
+        (
+            "Companies of Jane Peacock",
+            Some(json!({ "all": [
+            { "field": "account", "operator": "exists" },
+            { "field": "owner.name", "operator": "eq", "value": "Jane Peacock" },
+        ] })),
+        ),
+        (
+            "Fax in the USA",
+            Some(json!({ "all": [
+            { "field": "custom.country", "operator": "eq", "value": "USA" },
+            { "field": "tags", "operator": "contains", "value": "fax" },
+        ] })),
+        ),
+        (BEST_BUYERS, None),
+    ];
+    let all = segments.len();
+    for (place, (name, criteria)) in segments.into_iter().enumerate() {
+        let by_hand = criteria.is_none();
+        let segment = match criteria {
+            Some(criteria) => Segment::dynamic(name, criteria),
+            None => Segment::fixed(name),
+        };
+        let segment = crm.segments().create(&key(&format!("segments/{name}")), segment).await?;
+        loaded.note(segment.repeated);
+        if by_hand {
+            let members: Vec<_> = best_buyers(data).into_iter().map(|buyer| customers[&buyer]).collect();
+            let done = crm.segments().add(&key(&format!("members/{name}")), segment.id, &members).await?;
+            loaded.note(done.repeated);
+        }
+        progress("segments", place + 1, all);
+    }
+
+    loaded.counts = [count, customers.len(), contacts, accounts, addresses, invoices, lines, all];
     loaded.log = log_head(crm, ctx).await?;
     loaded.log_added = loaded.log - before;
     loaded.took = crm.env().ticks().saturating_sub(started);
@@ -146,8 +211,8 @@ fn user(employee: &Employee) -> User {
     }
 }
 
-/// A company is an organization, everyone else an individual. The country is a custom field and "has a fax" a tag:
-/// there is no address yet.
+/// A company is an organization, everyone else an individual. The country is a custom field besides the address's,
+/// for the criteria, and "has a fax" a tag.
 fn customer(buyer: &Buyer, loaded: &mut Loaded) -> Result<Customer> {
     let region = Country::from_name(&buyer.country)?;
     let raw = buyer.phone.as_deref().unwrap_or_default();
@@ -201,6 +266,27 @@ fn invoice(sale: &Sale, customer: CustomerId, data: &Chinook) -> NewInvoice {
             .map(|line| InvoiceLine::new(format!("Track {}", line.track_id), line.quantity, line.unit_price))
             .collect(),
     }
+}
+
+fn address(buyer: &Buyer, customer: CustomerId) -> Result<Address> {
+    let country = Country::from_name(&buyer.country)?;
+    Ok(Address {
+        is_default: true,
+        state_province: buyer.state.clone(),
+        postal_code: buyer.postal_code.clone(),
+        ..Address::new(customer, AddressType::Billing, &buyer.address, &buyer.city, country)
+    })
+}
+
+/// The five who bought most, by the sum of their invoices.
+fn best_buyers(data: &Chinook) -> Vec<u32> {
+    let mut sums: BTreeMap<u32, Decimal> = BTreeMap::new();
+    for sale in &data.invoices {
+        *sums.entry(sale.customer_id).or_default() += sale.total;
+    }
+    let mut buyers: Vec<_> = sums.into_iter().map(|(buyer, sum)| (Reverse(sum), buyer)).collect();
+    buyers.sort_unstable();
+    buyers.into_iter().take(5).map(|(_, buyer)| buyer).collect()
 }
 
 /// Splits the invoices so that each batch, with its lines, is one commit.

@@ -27,7 +27,7 @@ fn title(out: Out<'_>, text: &str) -> Result<()> {
 /// # Errors
 /// The output cannot be written.
 pub fn loaded(out: Out<'_>, place: &Place, loaded: &Loaded) -> Result<()> {
-    let [users, customers, contacts, invoices, lines] = loaded.counts;
+    let [users, customers, contacts, accounts, addresses, invoices, lines, segments] = loaded.counts;
     let organizations = loaded.organizations;
     title(out, &format!("Chinook, a music shop, as of 2011-12-31, {place}"))?;
     for (what, count, note) in [
@@ -38,6 +38,9 @@ pub fn loaded(out: Out<'_>, place: &Place, loaded: &Loaded) -> Result<()> {
             format!("{organizations} organizations, {} individuals", customers - organizations),
         ),
         ("contacts", contacts, "the primary one of each customer".to_owned()),
+        ("accounts", accounts, "one of each organization".to_owned()),
+        ("addresses", addresses, "for billing".to_owned()),
+        ("segments", segments, "two by criteria, one by hand".to_owned()),
         ("invoices", invoices, format!("with {lines} lines")),
     ] {
         writeln!(out, "  {what:<10}{count:>5}  {note}")?;
@@ -95,6 +98,15 @@ pub async fn customer(out: Out<'_>, crm: &Crm, ctx: &Context, data: &Chinook) ->
         let (email, phone) = (contact.email.unwrap_or_default(), contact.phone_e164.unwrap_or_default());
         writeln!(out, "  {role}: {name}, {email}, {phone}")?;
     }
+
+    for address in crm.addresses().of(ctx, customer.id).await? {
+        let (street, city, country) = (&address.street_line_1, &address.city, address.country.code());
+        let code = address.postal_code.as_deref().unwrap_or_default();
+        writeln!(out, "  {} address: {street}, {code} {city}, {country}", address.address_type.code())?;
+    }
+    let segments = crm.segments().of_customer(ctx, customer.id).await?;
+    let names: Vec<_> = segments.iter().map(|segment| segment.name.as_str()).collect();
+    writeln!(out, "  segments: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") })?;
 
     let zone = crm.settings().get(ctx).await?.tz();
     let mut request =
@@ -157,6 +169,22 @@ pub async fn questions(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
         crm.invoices().find(ctx, &Find::matching(wrong)).await
     {
         writeln!(out, "\n  Is the total over \"twenty\"? Refused at {at}:\n    {why}")?;
+    }
+    Ok(())
+}
+
+/// The segments with their members, as they are at this instant.
+///
+/// # Errors
+/// The store does not answer, or the output cannot be written.
+pub async fn segments(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
+    title(out, "Segments, right at every instant")?;
+    for segment in crm.segments().find(ctx, &Find::all().ascending("name")).await?.items {
+        let members = crm.segments().members(ctx, segment.id, 100, None).await?.items;
+        let mut names: Vec<_> = members.iter().map(|customer| customer.display_name.as_str()).collect();
+        names.sort_unstable();
+        writeln!(out, "  {} ({}), {} members", segment.name, segment.r#type.code(), names.len())?;
+        writeln!(out, "    {}", names.join(", "))?;
     }
     Ok(())
 }

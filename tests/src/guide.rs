@@ -31,7 +31,7 @@
 //!
 //! Make a [`Harness`](crate::Harness) that gives empty stores, and name it in a test of your crate:
 //!
-//! ```ignore
+//! ```text
 //! crm_conformance::contract_properties!(MyHarness::default());
 //! ```
 //!
@@ -42,15 +42,15 @@
 //!
 //! The data and the trait:
 //!
-#![doc = concat!("```ignore\n", include_str!("guide/store.rs"), "\n```")]
+#![doc = concat!("```text\n", include_str!("guide/store.rs"), "\n```")]
 //!
 //! Applying a change set:
 //!
-#![doc = concat!("```ignore\n", include_str!("guide/apply.rs"), "\n```")]
+#![doc = concat!("```text\n", include_str!("guide/apply.rs"), "\n```")]
 //!
 //! Answering questions:
 //!
-#![doc = concat!("```ignore\n", include_str!("guide/answer.rs"), "\n```")]
+#![doc = concat!("```text\n", include_str!("guide/answer.rs"), "\n```")]
 
 mod answer;
 mod apply;

@@ -2,7 +2,7 @@
 //!
 //! An adapter's test names a [`Harness`] and calls the macro; each property becomes one test:
 //!
-//! ```ignore
+//! ```text
 //! crm_conformance::conformance!(MyHarness::new());
 //! ```
 //!

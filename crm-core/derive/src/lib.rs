@@ -10,7 +10,8 @@ use proc_macro::TokenStream;
 /// Declares the struct as an entity.
 ///
 /// On the struct, `#[entity(...)]`: `name = "..."`, `table = "..."`, and as needed `root = "customer_id"`,
-/// `parent = "parent_id"`, `append_only`, `shared`, `timeline` (implement `TimelineSource`), `validate` (implement
+/// `parent = "parent_id"`, `extends("customer", "account")` (it completes a customer, has its id and a frozen link
+/// `customer_id` to it; criteria reach it from there as `account`), `append_only`, `shared`, `timeline` (implement `TimelineSource`), `validate` (implement
 /// `Validate`), any number of `unique(name = "...", fields("a", "b"), only_if = "c", with_deleted)`,
 /// `index(name = "...", fields("a"))` and `check(differ("a", "b"))`, `check(ordered("a", "b"))`,
 /// `check(together("a", "b"))`.

@@ -245,3 +245,56 @@ fn check_fields(catalog: &Catalog, def: &EntityDef) -> Result<(), CatalogError> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog::Entity;
+    use crate::criteria::Scope;
+    use crate::customer::{Customer, CustomerId};
+    use crate::directory::User;
+    use crate::record::Meta;
+    use crate::standard_catalog;
+
+    macro_rules! completing {
+        ($name:ident, $entity:literal, $table:literal, $path:literal, $field:ident, $($frozen:ident)?) => {
+            #[derive(Clone, Debug, PartialEq, Entity)]
+            #[entity(name = $entity, table = $table, extends("customer", $path))]
+            struct $name {
+                id: CustomerId,
+                meta: Meta,
+                #[field(link = "customer", $($frozen)?)]
+                $field: CustomerId,
+                points: i64,
+            }
+        };
+    }
+
+    completing!(Bonus, "bonus", "bonuses", "bonus", customer_id, frozen);
+    completing!(Second, "second_bonus", "second_bonuses", "bonus", customer_id, frozen);
+    completing!(Owner, "owner_bonus", "owner_bonuses", "owner", customer_id, frozen);
+    completing!(Loose, "loose_bonus", "loose_bonuses", "loose", customer_id,);
+    completing!(Elsewhere, "other_bonus", "other_bonuses", "other", payer_id, frozen);
+
+    #[test]
+    fn lc_08_criteria_follow_a_name_to_the_record_that_completes() {
+        let catalog = standard_catalog().with::<Bonus>().build().unwrap();
+        let scope = Scope::new(&catalog, chrono_tz::Tz::UTC);
+        let path = scope.path("parent.bonus.points", Customer::def()).unwrap();
+        assert_eq!((path.links.len(), path.def.name, path.field_def().name), (2, "bonus", "points"));
+        assert_eq!(scope.path("bonus", Customer::def()).unwrap().field_def().name, "id");
+        assert!(scope.path("bonus.points", User::def()).is_err());
+        assert!(scope.path("bonus.bonus", Customer::def()).is_err());
+    }
+
+    #[test]
+    fn an_entity_that_completes_another_says_so_without_doubt() {
+        let refused = |builder: crate::catalog::CatalogBuilder, at: &str| {
+            let error = builder.build().unwrap_err();
+            assert_eq!(error.at, at, "{error}");
+        };
+        refused(standard_catalog().with::<Bonus>().with::<Second>(), "second_bonus.bonus");
+        refused(standard_catalog().with::<Owner>(), "owner_bonus.owner");
+        refused(standard_catalog().with::<Loose>(), "loose_bonus.extends");
+        refused(standard_catalog().with::<Elsewhere>(), "other_bonus.extends");
+    }
+}

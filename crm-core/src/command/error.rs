@@ -102,6 +102,8 @@ pub enum Decline<R> {
     Refused(R),
     /// The input.
     Invalid(Vec<FieldError>),
+    /// The criteria in the input.
+    Criteria(CriteriaError),
     /// No such live record.
     NotFound(&'static str, Uuid),
     /// Not the expected version.
@@ -125,6 +127,12 @@ impl<R> From<Vec<FieldError>> for Decline<R> {
     }
 }
 
+impl<R> From<CriteriaError> for Decline<R> {
+    fn from(error: CriteriaError) -> Self {
+        Self::Criteria(error)
+    }
+}
+
 impl<R> From<Unreadable> for Decline<R> {
     fn from(error: Unreadable) -> Self {
         Self::Unreadable(error)
@@ -136,6 +144,7 @@ impl<R: Refusal> From<Decline<R>> for Error<R> {
         match decline {
             Decline::Refused(refusal) => Self::Refused(refusal),
             Decline::Invalid(errors) => Self::Invalid(errors),
+            Decline::Criteria(error) => Self::Criteria(error),
             Decline::NotFound(entity, id) => Self::NotFound { entity, id },
             Decline::Version { entity, id, expected, found } => {
                 Self::VersionConflict { entity, id, expected, found }
@@ -167,6 +176,28 @@ impl<R: Refusal> Error<R> {
             Self::Contended => "contended",
             Self::Write(_) => "change_refused",
             Self::Store(error) => error.code(),
+        }
+    }
+}
+
+impl Error<NoRefusal> {
+    /// The same among the failures of an operation with refusals of its own.
+    pub(crate) fn widen<R: Refusal>(self) -> Error<R> {
+        match self {
+            Self::Refused(never) => match never {},
+            Self::Invalid(errors) => Error::Invalid(errors),
+            Self::Criteria(error) => Error::Criteria(error),
+            Self::NotFound { entity, id } => Error::NotFound { entity, id },
+            Self::VersionConflict { entity, id, expected, found } => {
+                Error::VersionConflict { entity, id, expected, found }
+            }
+            Self::Forbidden { action, entity } => Error::Forbidden { action, entity },
+            Self::NotUnique { rule } => Error::NotUnique { rule },
+            Self::InUse { entity, field, id } => Error::InUse { entity, field, id },
+            Self::KeyReused => Error::KeyReused,
+            Self::Contended => Error::Contended,
+            Self::Write(error) => Error::Write(error),
+            Self::Store(error) => Error::Store(error),
         }
     }
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::catalog::{Entity, EntityDef};
+use crate::catalog::{Catalog, Entity, EntityDef};
+use crate::command::Decline;
+use crate::criteria::Links;
 use crate::id::RecordId;
-use crate::record::{Record, Unreadable};
+use crate::record::{FieldError, Record, RecordRef, Unreadable};
 use crate::store::Query;
 
 /// Something a command wants to see.
@@ -18,6 +20,8 @@ pub enum Need {
     Find(String, Box<Query>),
     /// A record and those above it, under a name.
     Ancestors(String, &'static EntityDef, Uuid),
+    /// Records of any entities, as far as the actor may read them: live ones, of live customers, visible to the actor.
+    Readable(Vec<RecordRef>),
 }
 
 /// Loaded records and answers.
@@ -25,6 +29,7 @@ pub enum Need {
 pub struct Loaded {
     records: BTreeMap<(&'static str, Uuid), Option<Record>>,
     lists: BTreeMap<String, Vec<Record>>,
+    readable: BTreeMap<RecordRef, Option<Record>>,
 }
 
 impl Loaded {
@@ -46,6 +51,16 @@ impl Loaded {
         self.lists.insert(name.into(), list);
     }
 
+    /// Adds records that were asked for as far as the actor may read them: the others are as if they did not exist.
+    pub fn add_readable(&mut self, asked: Vec<RecordRef>, found: Vec<Record>) {
+        for reference in asked {
+            self.readable.entry(reference).or_insert(None);
+        }
+        for record in found {
+            self.readable.insert(RecordRef::new(record.def.name, record.id()), Some(record));
+        }
+    }
+
     /// Whether this is loaded already; of records, only the missing ids are left in the need.
     pub fn lacks(&self, need: Need) -> Option<Need> {
         match need {
@@ -54,6 +69,12 @@ impl Loaded {
                 ids.sort_unstable();
                 ids.dedup();
                 (!ids.is_empty()).then_some(Need::Records(def, ids))
+            }
+            Need::Readable(mut references) => {
+                references.retain(|reference| !self.readable.contains_key(reference));
+                references.sort_unstable();
+                references.dedup();
+                (!references.is_empty()).then_some(Need::Readable(references))
             }
             Need::Find(ref name, _) | Need::Ancestors(ref name, ..) => {
                 (!self.lists.contains_key(name)).then_some(need)
@@ -76,6 +97,22 @@ impl Loaded {
         self.record(E::def(), id.uuid()).filter(|record| record.is_live()).map(E::from_record).transpose()
     }
 
+    /// The record that a field names, if the actor may read it; else a refusal that names it.
+    pub(crate) fn readable<R>(
+        &self,
+        field: &str,
+        reference: &RecordRef,
+        catalog: &Catalog,
+    ) -> Result<&Record, Decline<R>> {
+        let Some(def) = catalog.get(&reference.entity) else {
+            let name: String = reference.entity.chars().take(48).collect();
+            let why = format!("names {name:?}, which is no entity of the catalog; name a registered one");
+            return Err(Decline::Invalid(vec![FieldError::new(field, why)]));
+        };
+        let found = self.readable.get(reference).and_then(Option::as_ref);
+        found.ok_or(Decline::NotFound(def.name, reference.id))
+    }
+
     /// The answer of this name; empty before it is loaded.
     pub fn list(&self, name: &str) -> &[Record] {
         self.lists.get(name).map_or(&[], Vec::as_slice)
@@ -86,9 +123,9 @@ impl Loaded {
         self.list(name).iter().map(E::from_record).collect()
     }
 
-    /// All records, by entity and id.
+    /// All records that were asked for by id, by entity and id.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.values().flatten()
+        self.records.values().chain(self.readable.values()).flatten()
     }
 }
 
@@ -97,5 +134,11 @@ impl Loaded {
     pub fn settings(&self, tenant: crate::id::TenantId) -> Result<crate::tenant::Settings, Unreadable> {
         let stored = self.live(crate::tenant::SettingsId(tenant.0))?;
         Ok(stored.unwrap_or_else(|| crate::tenant::Settings::of(tenant)))
+    }
+}
+
+impl Links for Loaded {
+    fn follow(&self, def: &'static EntityDef, id: Uuid) -> Option<&Record> {
+        self.record(def, id)
     }
 }

@@ -91,21 +91,28 @@ impl Criteria {
 
     /// The fields that the criteria read, as `entity.field`: a change of anything else cannot change the answer.
     pub fn reads(&self) -> BTreeSet<String> {
-        fn collect(node: &Node, into: &mut BTreeSet<String>) {
+        let mut fields = BTreeSet::new();
+        for path in self.paths() {
+            for (def, place) in &path.links {
+                fields.insert(format!("{}.{}", def.name, def.fields[*place].name));
+            }
+            fields.insert(format!("{}.{}", path.def.name, path.field_def().name));
+        }
+        fields
+    }
+
+    /// The paths of all conditions: whoever judges a record needs the records that they lead to.
+    pub fn paths(&self) -> Vec<&Path> {
+        fn collect<'a>(node: &'a Node, into: &mut Vec<&'a Path>) {
             match node {
                 Node::All(nodes) | Node::Any(nodes) => nodes.iter().for_each(|node| collect(node, into)),
                 Node::Not(node) => collect(node, into),
-                Node::Leaf { path, .. } => {
-                    for (def, place) in &path.links {
-                        into.insert(format!("{}.{}", def.name, def.fields[*place].name));
-                    }
-                    into.insert(format!("{}.{}", path.def.name, path.field_def().name));
-                }
+                Node::Leaf { path, .. } => into.push(path),
             }
         }
-        let mut fields = BTreeSet::new();
-        collect(&self.root, &mut fields);
-        fields
+        let mut paths = Vec::new();
+        collect(&self.root, &mut paths);
+        paths
     }
 }
 

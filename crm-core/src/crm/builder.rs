@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::address::Geocoder;
 use crate::catalog::EntityDef;
 use crate::crm::{Crm, Inner};
 use crate::cursor::CursorKeys;
@@ -16,6 +17,7 @@ pub struct CrmBuilder {
     env: Arc<dyn Env>,
     policy: Arc<dyn Policy>,
     keys: Vec<Vec<u8>>,
+    geocoder: Option<Arc<dyn Geocoder>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -41,6 +43,7 @@ impl CrmBuilder {
             env: Arc::new(SystemEnv),
             policy: Arc::new(RolePolicy),
             keys: Vec::new(),
+            geocoder: None,
             deadline: Duration::from_secs(5),
             slow_call: Duration::from_secs(1),
         }
@@ -71,6 +74,12 @@ impl CrmBuilder {
         self
     }
 
+    /// What finds the coordinates of addresses; none unless set.
+    pub fn geocoder(mut self, geocoder: impl Geocoder) -> Self {
+        self.geocoder = Some(Arc::new(geocoder));
+        self
+    }
+
     /// How long a contended command is decided again before it is refused; 5 s unless set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -92,7 +101,7 @@ impl CrmBuilder {
         {
             return Err(BuildError::Entity(missing.name));
         }
-        let Self { store, env, policy, deadline, slow_call, .. } = self;
-        Ok(Crm { inner: Arc::new(Inner { store, env, policy, cursors, deadline, slow_call }) })
+        let Self { store, env, policy, geocoder, deadline, slow_call, .. } = self;
+        Ok(Crm { inner: Arc::new(Inner { store, env, policy, cursors, geocoder, deadline, slow_call }) })
     }
 }

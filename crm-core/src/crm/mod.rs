@@ -9,6 +9,8 @@ use std::time::Duration;
 
 pub use builder::{BuildError, CrmBuilder};
 
+use crate::account::Accounts;
+use crate::address::{Addresses, Geocoder};
 use crate::contact::Contacts;
 use crate::cursor::CursorKeys;
 use crate::customer::Customers;
@@ -18,7 +20,10 @@ use crate::interaction::Interactions;
 use crate::invoice::Invoices;
 use crate::lifecycle::Lifecycles;
 use crate::log::Logs;
+use crate::note::Notes;
 use crate::policy::Policy;
+use crate::relationship::Relationships;
+use crate::segment::Segments;
 use crate::store::Store;
 use crate::sweep::Sweeps;
 use crate::tenant::TenantSettingsService;
@@ -35,6 +40,7 @@ struct Inner {
     env: Arc<dyn Env>,
     policy: Arc<dyn Policy>,
     cursors: CursorKeys,
+    geocoder: Option<Arc<dyn Geocoder>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -92,6 +98,16 @@ impl Crm {
         Customers::new(self)
     }
 
+    /// Accounts.
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts::new(self)
+    }
+
+    /// Addresses.
+    pub fn addresses(&self) -> Addresses<'_> {
+        Addresses::new(self)
+    }
+
     /// Contacts.
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts::new(self)
@@ -122,14 +138,29 @@ impl Crm {
         Logs::new(self)
     }
 
+    /// Notes.
+    pub fn notes(&self) -> Notes<'_> {
+        Notes::new(self)
+    }
+
     /// Users of the tenant.
     pub fn users(&self) -> Users<'_> {
         Users::new(self)
     }
 
+    /// Groups of customers, by hand and by criteria.
+    pub fn segments(&self) -> Segments<'_> {
+        Segments::new(self)
+    }
+
     /// Bulk work in pieces: deleting, masking, purging.
     pub fn sweeps(&self) -> Sweeps<'_> {
         Sweeps::new(self)
+    }
+
+    /// What customers are to each other.
+    pub fn relationships(&self) -> Relationships<'_> {
+        Relationships::new(self)
     }
 
     /// The tenant's settings.
@@ -149,6 +180,10 @@ impl Crm {
                 return Ok(expired);
             }
         }
+    }
+
+    pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {
+        self.inner.geocoder.as_deref()
     }
 
     pub(crate) fn cursors(&self) -> &CursorKeys {

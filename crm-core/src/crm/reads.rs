@@ -1,19 +1,22 @@
 //! Reading records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::Entity;
-use crate::command::Error;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::catalog::{Entity, EntityDef};
+use crate::command::{Error, Loaded, Need};
 use crate::context::Context;
 use crate::criteria::{Filter, Path, Scope, Test};
 use crate::crm::Crm;
 use crate::id::RecordId;
 use crate::policy::Action;
-use crate::query::{self, Find, Page, Totals};
+use crate::query::{self, Find, Page, Prepared, Totals};
 use crate::record::Record;
-use crate::store::{Answer, Group, GroupQuery, MAX_LIMIT, Read, StoreError};
+use crate::store::{Answer, Group, GroupQuery, MAX_LIMIT, Query, Read, StoreError};
 use crate::tenant::Settings;
-use crate::value::{Value, truncate};
+use crate::value::{Instant, Value, truncate};
 
 impl Crm {
     /// Asks the store; for queries that the facade does not offer. Checks nothing but the tenant.
@@ -37,35 +40,88 @@ impl Crm {
         let def = E::def();
         self.allow(ctx, Action::Read, def.name)?;
         let ids: Vec<Value> = ids.iter().map(|id| Value::Id(id.uuid())).collect();
-        let by_id = Filter::leaf(Path::system(def, crate::catalog::system::ID), Test::In(ids.clone()));
-        let filter = by_id
-            .and(Filter::live(self.inner.store.catalog(), def))
-            .and(query::visible_filter(def, &ctx.viewer()));
-        let query = crate::store::Query::new(def, filter, ids.len().clamp(1, MAX_LIMIT));
+        let query = self.readable(ctx, def, ids.clone());
         let records = records(self.read(ctx, &[Read::Find(query)]).await?.pop())?;
         let mut found: BTreeMap<_, _> = records.into_iter().map(|record| (record.id(), record)).collect();
         let ordered = ids.iter().filter_map(|id| found.remove(&id.as_id()?));
         Ok(ordered.map(|record| E::from_record(&record)).collect::<Result<_, _>>()?)
     }
 
+    /// The question for those of these records that are live, of live customers, and visible to the actor.
+    pub(super) fn readable(&self, ctx: &Context, def: &'static EntityDef, ids: Vec<Value>) -> Query {
+        let limit = ids.len().clamp(1, MAX_LIMIT);
+        let by_id = Filter::leaf(Path::system(def, crate::catalog::system::ID), Test::In(ids));
+        let filter = by_id
+            .and(Filter::live(self.inner.store.catalog(), def))
+            .and(query::visible_filter(def, &ctx.viewer()));
+        Query::new(def, filter, limit)
+    }
+
     /// A page of the records of an entity of this library or the embedder's own: live ones, of live customers, that
     /// the actor may see.
     #[tracing::instrument(level = "debug", name = "crm.find", skip_all, fields(entity = E::def().name))]
     pub async fn find<E: Entity>(&self, ctx: &Context, find: &Find) -> Result<Page<E>, Error> {
+        self.allow(ctx, Action::Read, E::def().name)?;
+        let settings = self.settings_for(ctx, find).await?;
+        let prepared = self.prepare(ctx, E::def(), find, &settings, truncate(self.env().now()))?;
+        let found = records(self.read(ctx, &[Read::Find(prepared.query.clone())]).await?.pop())?;
+        self.page(ctx, &prepared, found).await
+    }
+
+    /// A page of records as [`find`](Self::find) gives it, and how many meet the criteria in all: both of one
+    /// snapshot and one instant.
+    pub(crate) async fn find_and_count<E: Entity>(
+        &self,
+        ctx: &Context,
+        find: &Find,
+    ) -> Result<(Page<E>, i64), Error> {
         let def = E::def();
         self.allow(ctx, Action::Read, def.name)?;
         let settings = self.settings_for(ctx, find).await?;
-        let catalog = self.inner.store.catalog();
-        let scope = Scope::new(catalog, settings.tz());
         let now = truncate(self.env().now());
-        let prepared =
-            find.prepare(def, &scope, settings.region, now, &ctx.viewer(), ctx.tenant, self.cursors())?;
-        let mut found = records(self.read(ctx, &[Read::Find(prepared.query.clone())]).await?.pop())?;
+        let prepared = self.prepare(ctx, def, find, &settings, now)?;
+        let totals = Totals { criteria: find.criteria.clone(), ..Totals::default() };
+        let mut group = totals.prepare(def, &Scope::new(self.inner.store.catalog(), settings.tz()), now)?;
+        group.filter = group.filter.and(query::visible_filter(def, &ctx.viewer()));
+        let mut answers =
+            self.read(ctx, &[Read::Find(prepared.query.clone()), Read::Group(group)]).await?.into_iter();
+        let found = records(answers.next())?;
+        let count = match answers.next() {
+            Some(Answer::Groups(groups)) => count_of(&groups)?,
+            _ => return Err(wrong_answer().into()),
+        };
+        Ok((self.page(ctx, &prepared, found).await?, count))
+    }
+
+    /// How many live records meet criteria.
+    pub(crate) async fn count<E: Entity>(&self, ctx: &Context, criteria: Json) -> Result<i64, Error> {
+        Ok(count_of(&self.totals::<E>(ctx, &Totals::default().matching(criteria)).await?)?)
+    }
+
+    fn prepare(
+        &self,
+        ctx: &Context,
+        def: &'static EntityDef,
+        find: &Find,
+        settings: &Settings,
+        now: Instant,
+    ) -> Result<Prepared, Error> {
+        let scope = Scope::new(self.inner.store.catalog(), settings.tz());
+        Ok(find.prepare(def, &scope, settings.region, now, &ctx.viewer(), ctx.tenant, self.cursors())?)
+    }
+
+    async fn page<E: Entity>(
+        &self,
+        ctx: &Context,
+        prepared: &Prepared,
+        mut found: Vec<Record>,
+    ) -> Result<Page<E>, Error> {
         let more = found.len() > prepared.limit;
         found.truncate(prepared.limit);
         let next = match found.last() {
             Some(last) if more => {
-                let links = self.links_of(ctx, last, &prepared.query.order).await?;
+                let paths: Vec<&Path> = prepared.query.order.iter().map(|order| &order.path).collect();
+                let links = self.links_of(ctx, last, &paths).await?;
                 Some(prepared.cursor_after(last, &links, ctx.tenant, self.cursors()))
             }
             _ => None,
@@ -109,33 +165,55 @@ impl Crm {
         Err(Error::Forbidden { action: action.code(), entity })
     }
 
-    /// The records that a sort follows links to, from one record.
-    async fn links_of(
+    /// The records that paths lead to from one record: as many rounds as the longest path has links.
+    pub(crate) async fn links_of(
         &self,
         ctx: &Context,
         record: &Record,
-        order: &[crate::store::Order],
-    ) -> Result<BTreeMap<uuid::Uuid, Record>, Error> {
-        let mut links: BTreeMap<uuid::Uuid, Record> = BTreeMap::new();
-        for path in order.iter().map(|order| &order.path) {
-            let mut at = record.clone();
-            for (place, (_, field)) in path.links.iter().enumerate() {
-                let Some(id) = at.values[*field].as_id() else { break };
-                let def = path.links.get(place + 1).map_or(path.def, |(def, _)| *def);
-                if let Some(known) = links.get(&id) {
-                    at = known.clone();
-                    continue;
-                }
-                let Some(next) =
-                    records(self.read(ctx, &[Read::Get { def, ids: vec![id] }]).await?.pop())?.pop()
-                else {
-                    break;
-                };
-                links.insert(id, next.clone());
-                at = next;
+        paths: &[&Path],
+    ) -> Result<Loaded, Error> {
+        let mut links = Loaded::default();
+        loop {
+            let mut wanted: BTreeMap<&str, (&'static EntityDef, BTreeSet<Uuid>)> = BTreeMap::new();
+            for (def, id) in paths.iter().filter_map(|path| unread(path, record, &links)) {
+                wanted.entry(def.name).or_insert((def, BTreeSet::new())).1.insert(id);
+            }
+            let mut reads = Vec::new();
+            for (def, ids) in wanted.into_values() {
+                let ids: Vec<Uuid> = ids.into_iter().collect();
+                reads.extend(ids.chunks(MAX_LIMIT).map(|ids| (def, ids.to_vec())));
+            }
+            if reads.is_empty() {
+                return Ok(links);
+            }
+            let questions: Vec<Read> =
+                reads.iter().map(|(def, ids)| Read::Get { def, ids: ids.clone() }).collect();
+            let mut answers = self.read(ctx, &questions).await?.into_iter();
+            for (def, ids) in reads {
+                links.add_records(def, &ids, records(answers.next())?);
             }
         }
-        Ok(links)
+    }
+}
+
+/// The first record on the way of a path that was not asked for yet.
+fn unread(path: &Path, record: &Record, links: &Loaded) -> Option<(&'static EntityDef, Uuid)> {
+    let mut at = record;
+    for (place, (_, field)) in path.links.iter().enumerate() {
+        let def = path.links.get(place + 1).map_or(path.def, |(def, _)| *def);
+        let id = at.values[*field].as_id()?;
+        if links.lacks(Need::Records(def, vec![id])).is_some() {
+            return Some((def, id));
+        }
+        at = links.record(def, id)?;
+    }
+    None
+}
+
+fn count_of(groups: &[Group]) -> Result<i64, StoreError> {
+    match groups.first().and_then(|group| group.measures.first()) {
+        Some(Value::Int(count)) => Ok(*count),
+        _ => Err(wrong_answer()),
     }
 }
 

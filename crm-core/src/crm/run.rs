@@ -1,5 +1,7 @@
 //! Running a command: load, decide, commit; on a conflict, again.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -7,9 +9,10 @@ use crate::catalog::Entity;
 use crate::command::{Changes, Command, Error, Loaded, Need, Refusal};
 use crate::context::Context;
 use crate::crm::{Crm, Done};
+use crate::policy::Action;
 use crate::store::{Answer, CommitError, KeyClaim, KeyRecord, MAX_LIMIT, Read, StoreError};
 use crate::tenant::Settings;
-use crate::value::truncate;
+use crate::value::{Value, truncate};
 
 const LONGEST_KEY: usize = 200;
 
@@ -117,7 +120,7 @@ impl Crm {
             for need in wanted.drain(..).filter_map(|need| loaded.lacks(need)) {
                 join(&mut needs, need);
             }
-            let mut reads: Vec<Read> = needs.iter().flat_map(reads_of).collect();
+            let mut reads: Vec<Read> = needs.iter().flat_map(|need| self.reads_of(ctx, need)).collect();
             if std::mem::take(&mut ask_key) {
                 reads.push(Read::Key { command: command.name(), key: ctx.key.clone().unwrap_or_default() });
             }
@@ -126,7 +129,8 @@ impl Crm {
             }
             let mut answers = self.inner.store.read(ctx.tenant, &reads).await?.into_iter();
             for need in needs {
-                take(&mut loaded, need, &mut answers)?;
+                let reads = self.reads_of(ctx, &need).len();
+                take(&mut loaded, need, reads, &mut answers)?;
             }
             if let Some(Answer::Key(key)) = answers.next() {
                 used = key;
@@ -158,11 +162,12 @@ impl Crm {
         }
         let (mut loaded, _) = self.load(ctx, command, false).await?;
         needs = needs.into_iter().filter_map(|need| loaded.lacks(need)).collect();
-        let reads: Vec<Read> = needs.iter().flat_map(reads_of).collect();
+        let reads: Vec<Read> = needs.iter().flat_map(|need| self.reads_of(ctx, need)).collect();
         if !reads.is_empty() {
             let mut answers = self.inner.store.read(ctx.tenant, &reads).await?.into_iter();
             for need in needs {
-                take(&mut loaded, need, &mut answers)?;
+                let reads = self.reads_of(ctx, &need).len();
+                take(&mut loaded, need, reads, &mut answers)?;
             }
         }
         let gone = || match written.first() {
@@ -174,6 +179,31 @@ impl Crm {
         };
         let value = command.recall(&loaded, &written).ok_or_else(gone)?;
         Ok(Done { value, written, repeated: true })
+    }
+
+    fn reads_of(&self, ctx: &Context, need: &Need) -> Vec<Read> {
+        match need {
+            Need::Records(def, ids) => {
+                ids.chunks(MAX_LIMIT).map(|ids| Read::Get { def, ids: ids.to_vec() }).collect()
+            }
+            Need::Find(_, query) => vec![Read::Find((**query).clone())],
+            Need::Ancestors(_, def, id) => vec![Read::Ancestors { def, id: *id, limit: MAX_LIMIT }],
+            Need::Readable(references) => {
+                let mut by_entity = BTreeMap::<&str, Vec<Value>>::new();
+                for reference in references {
+                    by_entity.entry(&reference.entity).or_default().push(Value::Id(reference.id));
+                }
+                let catalog = self.inner.store.catalog();
+                let known =
+                    by_entity.into_iter().filter_map(|(entity, ids)| Some((catalog.get(entity)?, ids)));
+                let allowed = known.filter(|(def, _)| self.inner.policy.allows(ctx, Action::Read, def.name));
+                let queries = allowed.flat_map(|(def, ids)| {
+                    let chunks: Vec<_> = ids.chunks(MAX_LIMIT).map(<[Value]>::to_vec).collect();
+                    chunks.into_iter().map(move |ids| Read::Find(self.readable(ctx, def, ids)))
+                });
+                queries.collect()
+            }
+        }
     }
 
     async fn pause<R: Refusal>(
@@ -223,6 +253,14 @@ fn join(needs: &mut Vec<Need>, need: Need) {
             }
         }
     }
+    if let Need::Readable(references) = &need
+        && let Some(Need::Readable(others)) = needs.iter_mut().find(|n| matches!(n, Need::Readable(_)))
+    {
+        others.extend(references.iter().cloned());
+        others.sort_unstable();
+        others.dedup();
+        return;
+    }
     if let Need::Find(name, _) | Need::Ancestors(name, ..) = &need
         && needs
             .iter()
@@ -233,19 +271,10 @@ fn join(needs: &mut Vec<Need>, need: Need) {
     needs.push(need);
 }
 
-fn reads_of(need: &Need) -> Vec<Read> {
-    match need {
-        Need::Records(def, ids) => {
-            ids.chunks(MAX_LIMIT).map(|ids| Read::Get { def, ids: ids.to_vec() }).collect()
-        }
-        Need::Find(_, query) => vec![Read::Find((**query).clone())],
-        Need::Ancestors(_, def, id) => vec![Read::Ancestors { def, id: *id, limit: MAX_LIMIT }],
-    }
-}
-
 fn take(
     loaded: &mut Loaded,
     need: Need,
+    reads: usize,
     answers: &mut impl Iterator<Item = Answer>,
 ) -> Result<(), StoreError> {
     let mut records = || match answers.next() {
@@ -259,6 +288,13 @@ fn take(
             }
         }
         Need::Find(name, _) | Need::Ancestors(name, ..) => loaded.add_list(name, records()?),
+        Need::Readable(references) => {
+            let mut found = Vec::new();
+            for _ in 0..reads {
+                found.append(&mut records()?);
+            }
+            loaded.add_readable(references, found);
+        }
     }
     Ok(())
 }

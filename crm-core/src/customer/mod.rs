@@ -4,6 +4,7 @@ mod commands;
 mod entity;
 mod external_id;
 mod service;
+mod tree;
 
 pub use commands::{
     CreateCustomer, CustomerRefusal, DeleteCustomer, Expect, RestoreCustomer, UpdateCustomer,
@@ -13,3 +14,4 @@ pub(crate) use entity::normal_phone;
 pub use entity::{Customer, CustomerId, CustomerSource, CustomerStatus, CustomerType, MAX_HIERARCHY_DEPTH};
 pub use external_id::{ExternalId, ExternalIdId, ExternalKey};
 pub use service::Customers;
+pub use tree::{CustomerNode, TreeRefusal};

@@ -6,8 +6,8 @@ use crate::command::{Error, NoRefusal};
 use crate::context::Context;
 use crate::crm::{Crm, Done};
 use crate::customer::{
-    CreateCustomer, Customer, CustomerId, CustomerRefusal, DeleteCustomer, Expect, ExternalId, ExternalKey,
-    RestoreCustomer, UpdateCustomer,
+    CreateCustomer, Customer, CustomerId, CustomerNode, CustomerRefusal, DeleteCustomer, Expect, ExternalId,
+    ExternalKey, RestoreCustomer, TreeRefusal, UpdateCustomer,
 };
 use crate::query::{Find, Page};
 use crate::store::{Answer, Read};
@@ -132,5 +132,11 @@ impl<'a> Customers<'a> {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// The customer with all live ones below it as a tree, and how many customers and contacts each branch has. Two
+    /// round trips for any tree; one of 10,000 customers or more is refused.
+    pub async fn tree(&self, ctx: &Context, id: CustomerId) -> Result<CustomerNode, Error<TreeRefusal>> {
+        CustomerNode::read(self.crm, ctx, id).await
     }
 }

@@ -16,7 +16,7 @@ use crate::interaction::{
     Direction, Interaction, InteractionId, InteractionSource, InteractionType, ReplyStatus,
 };
 use crate::policy::Action;
-use crate::record::FieldError;
+use crate::record::{FieldError, RecordRef};
 use crate::store::Query;
 use crate::value::Value;
 
@@ -99,6 +99,7 @@ impl Command for LogInteractions {
             }
         }
         needs.extend(by_source.into_iter().filter_map(|(source, ids)| known(source, ids)));
+        needs.push(Need::Readable(self.interactions.iter().flat_map(|i| i.related.clone()).collect()));
         let foreign: Vec<_> = self.interactions.iter().filter_map(|i| foreign_contact(i, loaded)).collect();
         needs.extend(roles_of(&foreign));
         needs
@@ -130,6 +131,10 @@ impl Command for LogInteractions {
                 fresh.insert(key, place);
             }
             check_contact(given, loaded)?;
+            check_related(&[], given, loaded, changes).map_err(|decline| match decline {
+                Decline::Invalid(errors) => Decline::Invalid(at_place(errors, place, of)),
+                other => other,
+            })?;
             let now = changes.now();
             if given.occurred_at > now + Duration::minutes(5) {
                 let why = format!(
@@ -232,6 +237,7 @@ impl Command for UpdateInteraction<'_> {
             needs.push(Need::Records(Customer::def(), vec![interaction.customer_id.0]));
             (self.change)(&mut interaction);
             needs.push(Need::Records(Contact::def(), interaction.contact_id.iter().map(|id| id.0).collect()));
+            needs.push(Need::Readable(interaction.related.clone()));
             needs.extend(roles_of(&foreign_contact(&interaction, loaded).into_iter().collect::<Vec<_>>()));
         }
         needs
@@ -256,6 +262,7 @@ impl Command for UpdateInteraction<'_> {
         if after.contact_id != before.contact_id {
             check_contact(&after, loaded)?;
         }
+        check_related(&before.related, &after, loaded, changes)?;
         let after = changes.update(&before, &after)?;
         if after.meta.version != before.meta.version {
             changes.event("interaction.updated", ids);
@@ -266,6 +273,19 @@ impl Command for UpdateInteraction<'_> {
     fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {
         loaded.get(self.id).ok().flatten()
     }
+}
+
+/// Refuses new links to records that the actor may not read.
+fn check_related(
+    known: &[RecordRef],
+    interaction: &Interaction,
+    loaded: &Loaded,
+    changes: &Changes<'_>,
+) -> Decision<()> {
+    for reference in interaction.related.iter().filter(|reference| !known.contains(reference)) {
+        loaded.readable("related", reference, changes.catalog())?;
+    }
+    Ok(())
 }
 
 fn may_see(interaction: &Interaction, changes: &Changes<'_>) -> bool {

@@ -6,7 +6,7 @@ use crate::catalog::Entity;
 use crate::contact::ContactId;
 use crate::customer::CustomerId;
 use crate::directory::UserId;
-use crate::record::Meta;
+use crate::record::{Meta, RecordRef};
 use crate::record_id;
 use crate::timeline::{Audience, Entry, TimelineSource, Visibility};
 use crate::value::Instant;
@@ -172,6 +172,9 @@ pub struct Interaction {
     pub reply_status: ReplyStatus,
     /// Recorded more than 30 days after it took place.
     pub is_backdated: bool,
+    /// Further records it belongs to (an opportunity, a case): its entry is in their timelines too.
+    #[field(list(100, 85), keep)]
+    pub related: Vec<RecordRef>,
     /// Shown first in the timeline.
     pub is_pinned: bool,
     /// Labels, at most 100 of 50 characters.
@@ -210,6 +213,7 @@ impl Default for Interaction {
             category: None,
             reply_status: ReplyStatus::default(),
             is_backdated: false,
+            related: Vec::new(),
             is_pinned: false,
             tags: Vec::new(),
             visibility: Visibility::default(),
@@ -237,6 +241,7 @@ impl TimelineSource for Interaction {
             self.subject.as_ref().map_or_else(|| word.to_owned(), |subject| format!("{word} - {subject}"));
         let mut entry = Entry::new(self.occurred_at, ("customer", self.customer_id.0), title, icon);
         entry.anchors.extend(self.contact_id.map(|contact| ("contact", contact.0).into()));
+        entry.anchors.extend(self.related.iter().cloned());
         entry.actor = self.created_by.map(|user| user.0);
         entry.team = self.team_id;
         entry.visibility = self.visibility;

@@ -4,6 +4,7 @@ mod find;
 mod totals;
 mod visible;
 
+pub(crate) use find::Prepared;
 pub use find::{Find, Page};
 pub use totals::Totals;
 pub(crate) use visible::{visible, visible_filter};

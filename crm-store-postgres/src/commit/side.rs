@@ -128,7 +128,10 @@ fn timeline_put(names: &Names, args: &mut Args, rows: &[TimelineRow]) -> String 
     )
 }
 
+/// The rows in the order of the table's key: neighbours in it are written one after the other.
 fn tokens(args: &mut Args, rows: &[TokenRow]) -> String {
+    let mut rows: Vec<&TokenRow> = rows.iter().collect();
+    rows.sort_unstable_by_key(|row| (row.entity, &row.token, row.id));
     format!(
         "UNNEST({}::text[], {}::text[], {}::uuid[]) AS u (e, t, i)",
         args.bind(rows.iter().map(|row| row.entity).collect::<Vec<_>>()),

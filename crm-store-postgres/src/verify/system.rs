@@ -53,7 +53,6 @@ pub(super) fn system(found: &Found, wrong: &mut Vec<String>) {
         ("crm_timeline_anchor", false),
         ("crm_timeline_actor", false),
         ("crm_timeline_tenant", false),
-        ("crm_tokens_record", false),
     ] {
         match found.indexes.get(name) {
             None => wrong.push(format!("the index {name} is missing or invalid")),

@@ -214,11 +214,39 @@ pub fn sample(def: &'static EntityDef, n: u128) -> Record {
     for place in required {
         record.values[place] = sample_value(&def.fields[place], n);
     }
+    complete(&mut record);
     record
 }
 
+/// The customer that the second of two links leads to which must differ.
+pub const SECOND: u128 = 9;
+
+/// Makes a record one that may be stored by itself: what must differ does, and a record that completes another one
+/// completes that of its own number.
+pub fn complete(record: &mut Record) {
+    let def = record.def;
+    for check in def.checks {
+        if let crm_core::catalog::Check::Differ(a, b) = check
+            && record.get(a) == record.get(b)
+            && def.fields[def.index_of(b).unwrap()].required
+        {
+            record.set(b, Value::Id(id(SECOND)));
+        }
+    }
+    if let Some(link) = def.extending_link() {
+        record.values[link] = Value::Id(record.id());
+    }
+}
+
+/// The [`samples`] of this number of all entities, each record once, in the order of their links.
+pub fn one_of_each(catalog: &Catalog, n: u128) -> Vec<Record> {
+    let mut seen = std::collections::BTreeSet::new();
+    let all = catalog.in_link_order().into_iter().flat_map(|def| samples(catalog, def, n));
+    all.filter(|record| seen.insert((record.def.name, record.id()))).collect()
+}
+
 /// The [`sample`] of this number, after the records that it alone leads to. Of an entity whose unique rule is of links
-/// only, each sample has a record of its own to lead to.
+/// and codes only, each sample has a record of its own to lead to.
 pub fn samples(catalog: &Catalog, def: &'static EntityDef, n: u128) -> Vec<Record> {
     with_own_links(catalog, sample(def, n))
 }
@@ -230,13 +258,23 @@ pub fn with_own_links(catalog: &Catalog, mut record: Record) -> Vec<Record> {
         let target = |name: &str| {
             record.def.index_of(name).and_then(|place| catalog.target(&record.def.fields[place].kind))
         };
-        if let (true, Some(own)) =
-            (rule.fields.iter().all(|name| target(name).is_some()), target(rule.fields[0]))
-        {
+        let is_code = |name: &str| {
+            record
+                .def
+                .index_of(name)
+                .is_some_and(|place| matches!(record.def.fields[place].kind, Kind::Enum { .. }))
+        };
+        let few = rule.fields.iter().all(|name| target(name).is_some() || is_code(name));
+        if let (true, Some(own)) = (few, target(rule.fields[0])) {
             let helper = sample(own, record.id().as_u128() | 1 << 100);
             record.set(rule.fields[0], Value::Id(helper.id()));
             records.push(helper);
         }
+    }
+    if let Some(completed) = record.def.extending_link()
+        && let Some(own) = catalog.target(&record.def.fields[completed].kind)
+    {
+        records.push(sample(own, record.id().as_u128()));
     }
     records.push(record);
     records
@@ -274,6 +312,7 @@ pub fn any_record(dice: &mut Dice, def: &'static EntityDef, n: u128) -> Record {
     for flag in def.uniques.iter().filter_map(|rule| rule.only_if) {
         record.set(flag, Value::Bool(false));
     }
+    complete(&mut record);
     // What several fields must agree on, and formats beyond their kind, are given up until the core is content.
     for _ in 0..20 {
         let errors = record.clone().clean();

@@ -161,7 +161,7 @@ fn condition(dice: &mut Dice, field: &str, operator: &str, kind: Type, now: Inst
 }
 
 /// A tree of conditions about an entity.
-fn tree(dice: &mut Dice, entity: &str, depth: usize, now: Instant) -> Json {
+pub(super) fn tree(dice: &mut Dice, entity: &str, depth: usize, now: Instant) -> Json {
     if depth == 0 || dice.one_in(3) {
         let fields: Vec<_> = FIELDS.iter().filter(|(of, ..)| *of == entity).collect();
         let (_, field, kind) = **dice.pick(&fields);

@@ -18,6 +18,8 @@ mod criteria_naive;
 mod dice;
 mod world;
 
+pub mod accounts;
+pub mod addresses;
 pub mod contacts;
 pub mod criteria;
 pub mod customers;
@@ -27,10 +29,15 @@ pub mod interactions;
 pub mod lifecycle;
 pub mod log;
 pub mod money;
+pub mod notes;
 pub mod races;
 pub mod refusals;
+pub mod related;
+pub mod relationships;
+pub mod segments;
 pub mod tenants;
 pub mod timeline;
+pub mod visibility;
 
 /// One test for each property of the facade.
 #[macro_export]
@@ -41,11 +48,23 @@ macro_rules! facade_properties {
             customers::cm_01_a_deleted_customer_hides_all_that_is_read_through_it_and_brings_it_back,
             customers::cm_01_an_external_id_belongs_to_one_live_customer,
             customers::cm_01_an_owner_is_an_active_user_and_a_parent_a_live_customer,
+            accounts::cm_03_an_organization_has_one_account_and_a_person_none,
+            accounts::cm_03_an_account_is_kept_in_normal_form_and_counts_its_versions,
+            accounts::cm_03_a_tax_id_is_checked_by_the_rules_of_its_country,
+            accounts::cm_03_customers_are_found_by_their_accounts,
+            addresses::cm_05_a_new_default_demotes_the_old_one,
+            addresses::cm_05_a_type_has_one_default_whatever_happens_at_once,
+            addresses::cm_05_an_address_is_checked_and_read_through_its_customer,
+            addresses::cm_05_a_geocoder_fills_the_coordinates_and_never_stands_in_the_way,
             contacts::cm_02_a_customer_has_one_primary_contact_whatever_happens_at_once,
             contacts::cm_02_email_is_checked_and_phone_normalised_in_the_tenants_region,
             contacts::cm_02_a_contact_has_roles_at_further_customers,
             hierarchy::cm_04_the_hierarchy_stays_a_forest_while_many_move_at_once,
             hierarchy::cm_04_a_cycle_and_too_deep_a_hierarchy_are_refused,
+            hierarchy::cm_04_a_tree_rolls_up_what_is_below,
+            hierarchy::cm_04_a_tree_is_read_whole_while_many_move_at_once,
+            relationships::cm_04_relationships_are_unique_dated_and_seen_from_both_ends,
+            relationships::cm_04_of_the_same_relationship_there_is_one_and_the_hierarchy_is_elsewhere,
             tenants::xt_01_another_tenants_ids_find_nothing_and_change_nothing,
             tenants::xt_01_the_same_id_in_two_tenants_is_two_records,
             races::cm_01_of_many_with_one_expected_version_exactly_one_wins,
@@ -58,6 +77,17 @@ macro_rules! facade_properties {
             interactions::it_01_the_contact_belongs_to_the_customer_or_has_a_role_there,
             interactions::it_02_visibility_holds_on_every_path,
             interactions::it_02_logging_a_known_external_id_hands_out_nothing_private,
+            notes::it_02_a_note_is_about_a_customer_or_any_record_and_hidden_with_its_customer,
+            notes::it_02_what_looks_like_a_card_or_social_security_number_is_flagged_once,
+            notes::it_02_each_user_who_is_newly_mentioned_is_told_once,
+            notes::it_02_only_its_writer_or_who_overrides_changes_the_visibility,
+            notes::it_02_notes_are_found_by_words_of_title_and_content,
+            notes::it_02_wrong_notes_are_refused_and_nothing_is_stored,
+            notes::it_02_many_change_one_note_at_once_and_none_is_lost,
+            visibility::it_02_every_read_path_shows_what_the_viewer_may_see,
+            visibility::it_02_watching_tells_what_the_viewer_may_see,
+            related::it_01_an_interaction_is_in_the_timelines_of_all_it_belongs_to,
+            related::it_01_a_link_to_nothing_is_refused_by_name,
             criteria::lc_08_every_operator_on_every_type_has_one_answer,
             criteria::lc_08_random_trees_have_one_answer,
             criteria::lc_08_the_instant_of_the_next_change_is_exact,
@@ -85,6 +115,15 @@ macro_rules! facade_properties {
             refusals::xt_04_each_role_may_do_its_own,
             refusals::xt_06_instants_are_truncated_to_milliseconds,
             refusals::xt_11_settings_decide_zone_region_and_currency,
+            segments::lc_08_a_segment_is_checked_when_it_is_written,
+            segments::lc_08_a_name_belongs_to_one_live_segment,
+            segments::lc_08_static_members_are_those_of_a_set,
+            segments::lc_08_members_are_added_all_or_none,
+            segments::lc_08_a_member_that_many_add_at_once_is_added_once,
+            segments::lc_10_a_preview_is_what_the_segment_will_have,
+            segments::lc_08_all_ways_to_ask_for_membership_agree_at_every_instant,
+            segments::lc_08_counting_breaks_no_edit,
+            segments::xt_01_another_tenants_segments_are_not_found,
             money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
             money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
             money::tl_08_totals_by_owner_and_currency_are_exact,

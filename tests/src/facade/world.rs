@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crm_core::catalog::Entity;
+use crm_core::catalog::{Catalog, Entity};
 use crm_core::contact::Contact;
 use crm_core::customer::{Customer, CustomerId};
 use crm_core::directory::{User, UserId};
@@ -62,7 +62,12 @@ impl World {
 
     /// The same at another time.
     pub(super) async fn starting(harness: &dyn Harness, now: Instant) -> Self {
-        let store = harness.store(crm_core::standard_catalog().build().unwrap()).await;
+        Self::knowing(harness, crm_core::standard_catalog().build().unwrap(), now).await
+    }
+
+    /// The same with the embedder's own entities.
+    pub(super) async fn knowing(harness: &dyn Harness, catalog: Catalog, now: Instant) -> Self {
+        let store = harness.store(catalog).await;
         let (crm, env) = process(&store, now);
         let world = Self { store, crm, env, tenant: TenantId(Uuid::from_u128(u128::from(seed()))) };
         world.employ(world.tenant).await;
