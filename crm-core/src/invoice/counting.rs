@@ -106,8 +106,8 @@ pub(super) fn count(invoice: &mut Invoice, loaded: &Loaded, changes: &Changes<'_
     invoice.exchange_rate = Some(rate);
     let product = invoice.total.checked_mul(rate).map(|product| in_minor_units(product, base.minor_units()));
     invoice.base_total = Some(product.filter(|total| total.abs() < limit()).ok_or_else(|| {
-        let why = "times the total is too large; accepted is less than 10^15";
-        vec![FieldError::new("exchange_rate", why)]
+        let why = "is too large in the currency of revenue; accepted is less than 10^15";
+        vec![FieldError::new("total", why)]
     })?);
     Ok(())
 }

@@ -155,8 +155,8 @@ pub(super) fn follow_stage(
 }
 
 /// The stages on the shortest way along listed transitions from one stage to the nearest in which customers are
-/// customers, first and last included; of ways of the same length the one through lower stages. `None` when there is
-/// no way.
+/// customers, first and last included, never by leaving; of ways of the same length the one through lower stages. `None`
+/// when there is no way.
 pub(super) fn way_to_customer<'a>(
     from: &'a LifecycleStage,
     stages: &'a [LifecycleStage],
@@ -172,7 +172,10 @@ pub(super) fn way_to_customer<'a>(
         let listed = |to: &LifecycleStage| {
             transitions.iter().any(|t| t.from_stage_id == last.id && t.to_stage_id == to.id)
         };
-        for next in stages.iter().filter(|stage| stage.is_active && listed(stage)) {
+        let open = |stage: &&LifecycleStage| {
+            stage.is_active && stage.category != StageCategory::PostCustomer && listed(stage)
+        };
+        for next in stages.iter().filter(open) {
             if seen.insert(next.id) {
                 ways.push_back(way.iter().copied().chain([next]).collect());
             }
@@ -223,6 +226,7 @@ mod tests {
         assert_eq!(way(0, &stages, &[(0, 1), (1, 0), (3, 0)]), None);
         assert_eq!(way(3, &stages, &[]), Some(vec![3]));
         assert_eq!(way(4, &stages, &[(4, 3), (0, 3)]), Some(vec![4, 3]));
+        assert_eq!(way(0, &stages, &[(0, 1), (1, 2), (2, 3), (0, 4), (4, 3)]), Some(vec![0, 1, 2, 3]));
         stages[3].is_active = false;
         assert_eq!(way(4, &stages, &[(4, 3)]), None);
     }

@@ -30,6 +30,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod money;
 pub mod notes;
+pub mod purchases;
 pub mod races;
 pub mod refusals;
 pub mod related;
@@ -104,6 +105,11 @@ macro_rules! facade_properties {
             lifecycle::lc_01_racing_first_customers_bring_the_default_stages_once,
             lifecycle::lc_02_a_random_walk_is_that_of_the_model,
             lifecycle::lc_02_one_of_many_wins_and_backward_needs_the_override,
+            purchases::lc_04_the_totals_are_those_of_the_invoices,
+            purchases::lc_04_a_repeated_request_counts_once,
+            purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,
+            purchases::lc_04_revenue_is_in_one_currency_at_the_recorded_rate,
+            purchases::cm_10_a_missing_tax_id_blocks_invoicing,
             log::xt_02_each_command_tells_events_without_anything_personal,
             log::xt_02_all_consumers_see_one_order_and_nothing_is_lost,
             log::xt_03_a_repeat_of_any_command_changes_nothing,
