@@ -38,6 +38,7 @@ pub mod refusals;
 pub mod related;
 pub mod relationships;
 pub mod segments;
+pub mod statistics;
 pub mod tenants;
 pub mod timeline;
 pub mod visibility;
@@ -112,6 +113,7 @@ macro_rules! facade_properties {
             purchases::lc_04_a_repeated_request_counts_once,
             purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,
             purchases::lc_04_revenue_is_in_one_currency_at_the_recorded_rate,
+            statistics::it_12_statistics_are_those_of_a_naive_count,
             profiles::tl_05_a_view_is_what_each_service_says,
             profiles::tl_05_panels_add_what_other_systems_know,
             profiles::tl_05_a_view_is_of_a_live_customer_of_the_tenant,

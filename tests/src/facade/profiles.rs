@@ -208,7 +208,7 @@ struct Opportunities;
 
 #[async_trait]
 impl Panel for Opportunities {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "opportunities"
     }
 
@@ -221,7 +221,7 @@ struct Support;
 
 #[async_trait]
 impl Panel for Support {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "support"
     }
 
