@@ -62,7 +62,17 @@ impl<'a> Lifecycles<'a> {
 
     /// Lets customers go from one stage to another.
     pub async fn allow(&self, ctx: &Context, from: StageId, to: StageId) -> Outcome<StageTransition> {
-        self.crm.run(ctx, &AllowTransition { from, to }).await
+        self.crm.run(ctx, &AllowTransition { from, to, requires_approval: false }).await
+    }
+
+    /// Lets customers go from one stage to another when somebody else approves of it.
+    pub async fn allow_with_approval(
+        &self,
+        ctx: &Context,
+        from: StageId,
+        to: StageId,
+    ) -> Outcome<StageTransition> {
+        self.crm.run(ctx, &AllowTransition { from, to, requires_approval: true }).await
     }
 
     /// No longer lets customers go from one stage to another.

@@ -154,7 +154,7 @@ pub(super) fn follow_stage(
     Ok(())
 }
 
-/// The stages on the shortest way along listed transitions from one stage to the nearest in which customers are
+/// The stages on the shortest way along listed transitions that take no approval, from one stage to the nearest in which customers are
 /// customers, first and last included, never by leaving; of ways of the same length the one through lower stages. `None`
 /// when there is no way.
 pub(super) fn way_to_customer<'a>(
@@ -162,6 +162,7 @@ pub(super) fn way_to_customer<'a>(
     stages: &'a [LifecycleStage],
     transitions: &[StageTransition],
 ) -> Option<Vec<&'a LifecycleStage>> {
+    let free: Vec<_> = transitions.iter().filter(|transition| !transition.requires_approval).collect();
     let mut ways = std::collections::VecDeque::from([vec![from]]);
     let mut seen = BTreeSet::from([from.id]);
     while let Some(way) = ways.pop_front() {
@@ -169,9 +170,8 @@ pub(super) fn way_to_customer<'a>(
         if last.category == StageCategory::Customer {
             return Some(way);
         }
-        let listed = |to: &LifecycleStage| {
-            transitions.iter().any(|t| t.from_stage_id == last.id && t.to_stage_id == to.id)
-        };
+        let listed =
+            |to: &LifecycleStage| free.iter().any(|t| t.from_stage_id == last.id && t.to_stage_id == to.id);
         let open = |stage: &&LifecycleStage| {
             stage.is_active && stage.category != StageCategory::PostCustomer && listed(stage)
         };
@@ -201,6 +201,7 @@ mod tests {
             meta: Meta::default(),
             from_stage_id: id(*from),
             to_stage_id: id(*to),
+            requires_approval: false,
         };
         pairs.iter().map(transition).collect()
     }
@@ -227,6 +228,10 @@ mod tests {
         assert_eq!(way(3, &stages, &[]), Some(vec![3]));
         assert_eq!(way(4, &stages, &[(4, 3), (0, 3)]), Some(vec![4, 3]));
         assert_eq!(way(0, &stages, &[(0, 1), (1, 2), (2, 3), (0, 4), (4, 3)]), Some(vec![0, 1, 2, 3]));
+        let mut guarded = listed(&[(0, 3), (0, 1), (1, 3)]);
+        guarded[0].requires_approval = true;
+        let way_around = way_to_customer(&stages[0], &stages, &guarded).map(|way| way.len());
+        assert_eq!(way_around, Some(3));
         stages[3].is_active = false;
         assert_eq!(way(4, &stages, &[(4, 3)]), None);
     }
