@@ -109,15 +109,11 @@ impl<'a> Interactions<'a> {
             group(timed, &["interaction_type"], [None, None]),
             group(named, &[], [None, None]),
         ];
-        match self.crm.read(ctx, &reads).await?.as_slice() {
-            [Answer::Groups(all), Answer::Groups(timed), Answer::Groups(named)] => {
-                Ok(InteractionStatistics::of(all, timed, named))
-            }
-            _ => {
-                let what = "an answer of another kind than was asked for".to_owned();
-                Err(StoreError::Corrupt { what }.into())
-            }
+        let answers = self.crm.read(ctx, &reads).await?;
+        if let [Answer::Groups(all), Answer::Groups(timed), Answer::Groups(named)] = answers.as_slice() {
+            return Ok(InteractionStatistics::of(all, timed, named));
         }
+        Err(StoreError::Corrupt { what: "an answer of another kind than was asked for".to_owned() }.into())
     }
 
     /// How fast interactions that customers began were answered, as far as the actor sees them; of those that meet
