@@ -18,6 +18,7 @@ use crate::directory::Users;
 use crate::env::Env;
 use crate::interaction::Interactions;
 use crate::invoice::Invoices;
+use crate::journey::Journeys;
 use crate::lifecycle::Lifecycles;
 use crate::log::Logs;
 use crate::note::Notes;
@@ -121,6 +122,11 @@ impl Crm {
     /// Invoices.
     pub fn invoices(&self) -> Invoices<'_> {
         Invoices::new(self)
+    }
+
+    /// Milestones of the journey with a customer.
+    pub fn journey(&self) -> Journeys<'_> {
+        Journeys::new(self)
     }
 
     /// Stages, and the customers in them.

@@ -5,20 +5,17 @@ use uuid::Uuid;
 
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
-use crate::criteria::Filter;
 use crate::customer::{Customer, CustomerId, CustomerStatus, Expect, live_customer};
 use crate::directory::UserId;
-use crate::journey::{Milestone, MilestoneType};
+use crate::journey::{Milestone, MilestoneType, milestone_need, reach, reach_needs};
 use crate::lifecycle::{
     CustomerLifecycle, LifecycleHistory, LifecycleHistoryId, LifecycleStage, StageCategory, StageId,
     StageTrigger, live_stages, live_transitions, stage_needs, transition_needs,
 };
 use crate::policy::Action;
 use crate::record::{FieldError, Meta};
-use crate::store::{MAX_LIMIT, Query};
 use crate::value::Value;
 
-const ONCE: &str = "milestones reached once";
 const WON_BACK: &str = "milestones of winning back";
 
 /// Why a customer does not change its stage.
@@ -171,9 +168,9 @@ impl Command for AdvanceStage {
         ];
         needs.extend(stage_needs());
         needs.extend(transition_needs());
-        needs.extend(milestone_need(self.customer, ONCE, "is_once", Value::Bool(true), MAX_LIMIT));
+        needs.extend(reach_needs(self.customer));
         let won = Value::Text(MilestoneType::WinBack.code().to_owned());
-        needs.extend(milestone_need(self.customer, WON_BACK, "milestone_type", won, 1));
+        needs.extend(milestone_need(WON_BACK, self.customer, "milestone_type", won, 1));
         needs
     }
 
@@ -204,10 +201,7 @@ impl Command for AdvanceStage {
             changes.event("lifecycle.re_churned", json!({ "customer_id": self.customer }));
         }
         if let Some(reached) = to.milestone {
-            let known = loaded.all::<Milestone>(ONCE)?;
-            if !known.iter().any(|known| known.milestone_type == reached) {
-                reach(self.customer, reached, changes)?;
-            }
+            reach(Milestone::new(self.customer, reached, changes.now()), loaded, changes)?;
         }
         let status = to.category.status();
         if customer.status == CustomerStatus::Inactive || customer.status == status {
@@ -258,25 +252,4 @@ impl AdvanceStage {
         );
         Ok(())
     }
-}
-
-fn reach(
-    customer: CustomerId,
-    reached: MilestoneType,
-    changes: &mut Changes<'_>,
-) -> Result<(), Vec<FieldError>> {
-    let milestone = changes.insert(&Milestone::new(customer, reached, changes.now()))?;
-    changes.event(
-        "milestone.reached",
-        json!({ "milestone_id": milestone.id, "customer_id": customer, "milestone_type": reached }),
-    );
-    Ok(())
-}
-
-fn milestone_need(customer: CustomerId, name: &str, field: &str, value: Value, limit: usize) -> Option<Need> {
-    let def = Milestone::def();
-    let filter = Filter::eq(def, "customer_id", Value::Id(customer.0))?
-        .and(Filter::eq(def, field, value)?)
-        .and(Filter::undeleted(def));
-    Some(Need::Find(name.to_owned(), Box::new(Query::new(def, filter, limit))))
 }
