@@ -11,6 +11,7 @@ pub use builder::{BuildError, CrmBuilder};
 
 use crate::account::Accounts;
 use crate::address::{Addresses, Geocoder};
+use crate::behavior::Behaviors;
 use crate::contact::Contacts;
 use crate::cursor::CursorKeys;
 use crate::customer::Customers;
@@ -24,6 +25,7 @@ use crate::log::Logs;
 use crate::note::Notes;
 use crate::policy::Policy;
 use crate::relationship::Relationships;
+use crate::renewal::Renewals;
 use crate::segment::Segments;
 use crate::store::Store;
 use crate::sweep::Sweeps;
@@ -109,6 +111,11 @@ impl Crm {
         Addresses::new(self)
     }
 
+    /// What customers do with a product or a site.
+    pub fn behavior(&self) -> Behaviors<'_> {
+        Behaviors::new(self)
+    }
+
     /// Contacts.
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts::new(self)
@@ -167,6 +174,11 @@ impl Crm {
     /// What customers are to each other.
     pub fn relationships(&self) -> Relationships<'_> {
         Relationships::new(self)
+    }
+
+    /// Contracts that are to be renewed.
+    pub fn renewals(&self) -> Renewals<'_> {
+        Renewals::new(self)
     }
 
     /// The tenant's settings.

@@ -14,6 +14,7 @@ use crate::lifecycle::{
 };
 use crate::policy::Action;
 use crate::record::{FieldError, Meta};
+use crate::renewal::{active_renewals, pause_renewals};
 use crate::value::Value;
 
 const WON_BACK: &str = "milestones of winning back";
@@ -171,6 +172,7 @@ impl Command for AdvanceStage {
         needs.extend(reach_needs(self.customer));
         let won = Value::Text(MilestoneType::WinBack.code().to_owned());
         needs.extend(milestone_need(WON_BACK, self.customer, "milestone_type", won, 1));
+        needs.extend(active_renewals(self.customer));
         needs
     }
 
@@ -209,6 +211,9 @@ impl Command for AdvanceStage {
         } else {
             changes.update(&customer, &Customer { status, ..customer.clone() })?;
             changes.event("customer.updated", json!({ "customer_id": self.customer }));
+        }
+        if to.category == StageCategory::PostCustomer {
+            pause_renewals(&customer, loaded, changes)?;
         }
         Ok(after)
     }
