@@ -21,7 +21,9 @@ use crate::value::Value;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BehaviorRefusal {
     /// The contact belongs to another customer and has no role at this one.
-    #[error("contact {contact} neither belongs to customer {customer} nor has a role there; leave it out, or give it one")]
+    #[error(
+        "contact {contact} neither belongs to customer {customer} nor has a role there; leave it out, or give it one"
+    )]
     ForeignContact {
         /// The contact.
         contact: ContactId,
@@ -147,7 +149,8 @@ impl Command for RecordBehavior {
 impl RecordBehavior {
     /// The events that are stored already.
     fn stored(&self, loaded: &Loaded) -> Result<BTreeMap<Key, BehaviorEvent>, Unreadable> {
-        let sources: BTreeSet<String> = self.events.iter().filter_map(key).map(|(source, _)| source).collect();
+        let sources: BTreeSet<String> =
+            self.events.iter().filter_map(key).map(|(source, _)| source).collect();
         let mut stored = BTreeMap::new();
         for source in sources {
             let events = loaded.all::<BehaviorEvent>(&list_of(&source))?;

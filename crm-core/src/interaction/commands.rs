@@ -85,9 +85,8 @@ impl Command for LogInteractions {
     }
 
     fn needs(&self, loaded: &Loaded) -> Vec<Need> {
-        let mut needs = vec![
-            Need::Records(Customer::def(), self.interactions.iter().map(|i| i.customer_id.0).collect()),
-        ];
+        let mut needs =
+            vec![Need::Records(Customer::def(), self.interactions.iter().map(|i| i.customer_id.0).collect())];
         let mut by_source = BTreeMap::<&str, Vec<Value>>::new();
         for interaction in &self.interactions {
             if let Some(id) = external_id(interaction) {
@@ -132,11 +131,10 @@ impl Command for LogInteractions {
                 other => other,
             })?;
             let advice = "an interaction has taken place already, plan an activity instead";
-            changes
-                .has_occurred(given.occurred_at, advice)
-                .map_err(|errors| at_place(errors, place, of))?;
+            changes.has_occurred(given.occurred_at, advice).map_err(|errors| at_place(errors, place, of))?;
             let mut interaction = given.clone();
-            interaction.is_backdated = changes.now() - interaction.occurred_at > Duration::days(backdated_after);
+            interaction.is_backdated =
+                changes.now() - interaction.occurred_at > Duration::days(backdated_after);
             interaction.created_by = changes.context().user_id().map(UserId);
             interaction.team_id = interaction.team_id.or(changes.context().teams.first().copied());
             if interaction.reply_status == ReplyStatus::None && waits_for_reply(&interaction) {

@@ -55,7 +55,10 @@ mod tests {
     use super::*;
 
     fn nested(levels: usize) -> Json {
-        (1..levels).fold(json!({}), |inner, level| if level % 2 == 0 { json!({ "a": inner }) } else { json!([inner]) })
+        (1..levels).fold(
+            json!({}),
+            |inner, level| if level % 2 == 0 { json!({ "a": inner }) } else { json!([inner]) },
+        )
     }
 
     #[test]

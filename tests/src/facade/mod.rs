@@ -20,12 +20,14 @@ mod world;
 
 pub mod accounts;
 pub mod addresses;
+pub mod behavior;
 pub mod contacts;
 pub mod criteria;
 pub mod customers;
 pub mod finding;
 pub mod hierarchy;
 pub mod interactions;
+pub mod journey;
 pub mod lifecycle;
 pub mod log;
 pub mod money;
@@ -104,6 +106,14 @@ macro_rules! facade_properties {
             lifecycle::lc_01_racing_first_customers_bring_the_default_stages_once,
             lifecycle::lc_02_a_random_walk_is_that_of_the_model,
             lifecycle::lc_02_one_of_many_wins_and_backward_needs_the_override,
+            behavior::lc_11_an_event_that_arrives_again_is_recorded_once,
+            behavior::lc_11_any_order_of_arrival_gives_the_same_timeline,
+            behavior::lc_11_the_contact_belongs_to_the_customer_or_has_a_role_there,
+            behavior::lc_11_wrong_events_are_refused_and_old_ones_swept,
+            journey::lc_11_a_milestone_reached_once_is_one_among_racing_writers,
+            journey::lc_11_milestones_are_those_of_a_model,
+            journey::lc_11_milestones_are_highlighted_in_the_timeline,
+            journey::lc_11_wrong_milestones_are_refused_and_repeats_change_nothing,
             log::xt_02_each_command_tells_events_without_anything_personal,
             log::xt_02_all_consumers_see_one_order_and_nothing_is_lost,
             log::xt_03_a_repeat_of_any_command_changes_nothing,

@@ -125,6 +125,13 @@ impl World {
         self.crm.interactions().log(&self.ada(), self.touch(customer, subject)).await.unwrap().value
     }
 
+    /// What the events of this name told, in the order of the log.
+    pub(super) async fn told(&self, name: &str) -> Vec<Json> {
+        let rows = self.crm.log().next(&self.system(), "told", 10_000).await.unwrap();
+        let events = rows.into_iter().flat_map(|row| row.body.events);
+        events.filter(|event| event.name == name).map(|event| event.data).collect()
+    }
+
     /// An interaction that is not logged yet.
     pub(super) fn touch(&self, customer: CustomerId, subject: &str) -> Interaction {
         Interaction {
