@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use chrono::Duration;
-use crm_core::customer::CustomerId;
 use crm_core::journey::{Milestone, MilestoneId, MilestoneType};
 use crm_core::lifecycle::AdvanceStage;
 use crm_core::timeline::{Anchor, TimelineRequest};
@@ -226,14 +225,14 @@ pub async fn lc_11_wrong_milestones_are_refused_and_repeats_change_nothing(harne
     assert_ne!(crm.journey().reach(&ctx, first_contact).await.unwrap().id, there.id, "reached again");
 
     let other = world.customer("Other").await.id;
-    let frozen: [(&str, fn(&mut Milestone, CustomerId)); 4] = [
-        ("milestone_type", |m, _| m.milestone_type = MilestoneType::WinBack),
-        ("is_once", |m, _| m.is_once = true),
-        ("customer_id", |m, other| m.customer_id = other),
-        ("created_by", |m, _| m.created_by = None),
-    ];
-    for (field, change) in frozen {
-        match crm.journey().update(&ctx, first.id, Expect::Any, |m| change(m, other)).await {
+    for field in ["milestone_type", "is_once", "customer_id", "created_by"] {
+        let change = |m: &mut Milestone| match field {
+            "milestone_type" => m.milestone_type = MilestoneType::WinBack,
+            "is_once" => m.is_once = true,
+            "customer_id" => m.customer_id = other,
+            _ => m.created_by = None,
+        };
+        match crm.journey().update(&ctx, first.id, Expect::Any, change).await {
             Err(Error::Invalid(errors)) => assert_eq!(errors[0].field, field),
             other => panic!("{field} was changed: {other:?}"),
         }

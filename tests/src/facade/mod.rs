@@ -16,11 +16,13 @@
 mod criteria_data;
 mod criteria_naive;
 mod dice;
+mod raw;
 mod world;
 
 pub mod accounts;
 pub mod addresses;
 pub mod behavior;
+pub mod churn;
 pub mod contacts;
 pub mod criteria;
 pub mod customers;
@@ -36,7 +38,10 @@ pub mod races;
 pub mod refusals;
 pub mod related;
 pub mod relationships;
+pub mod renewals;
 pub mod segments;
+pub mod stages;
+pub mod steps;
 pub mod tenants;
 pub mod timeline;
 pub mod visibility;
@@ -110,6 +115,9 @@ macro_rules! facade_properties {
             behavior::lc_11_any_order_of_arrival_gives_the_same_timeline,
             behavior::lc_11_the_contact_belongs_to_the_customer_or_has_a_role_there,
             behavior::lc_11_wrong_events_are_refused_and_old_ones_swept,
+            churn::lc_11_churn_pauses_renewals_and_alerts_sales,
+            churn::lc_11_no_renewal_of_a_customer_who_left_is_active_whatever_happens_at_once,
+            churn::lc_11_leaving_pauses_as_many_as_there_may_be,
             journey::lc_11_a_milestone_reached_once_is_one_among_racing_writers,
             journey::lc_11_milestones_are_those_of_a_model,
             journey::lc_11_milestones_are_highlighted_in_the_timeline,
@@ -120,6 +128,8 @@ macro_rules! facade_properties {
             log::pr_08_history_and_as_of_equal_what_was_recorded,
             log::pr_08_the_history_of_json_is_proven,
             log::tl_11_watching_tells_puts_and_removals,
+            renewals::lc_11_a_renewal_follows_its_table,
+            renewals::lc_11_a_renewal_is_checked_and_read_through_its_customer,
             refusals::cm_01_wrong_input_is_refused_with_its_field_and_nothing_is_stored,
             refusals::cm_01_an_id_that_is_taken_is_refused,
             refusals::xt_04_each_role_may_do_its_own,
@@ -134,6 +144,11 @@ macro_rules! facade_properties {
             segments::lc_08_all_ways_to_ask_for_membership_agree_at_every_instant,
             segments::lc_08_counting_breaks_no_edit,
             segments::xt_01_another_tenants_segments_are_not_found,
+            stages::lc_01_stages_are_checked_ordered_and_known_by_one_name,
+            stages::lc_01_no_customer_stands_in_a_stage_that_is_deleted_meanwhile,
+            steps::lc_02_advances_of_many_are_each_decided_on_what_they_see,
+            steps::lc_02_a_step_is_refused_or_repeated_and_changes_nothing,
+            steps::lc_03_history_is_only_added_to_and_keeps_the_names_of_then,
             money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
             money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
             money::tl_08_totals_by_owner_and_currency_are_exact,
