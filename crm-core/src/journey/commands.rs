@@ -5,13 +5,11 @@ use uuid::Uuid;
 
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, NoRefusal};
-use crate::criteria::Filter;
 use crate::customer::{Customer, CustomerId, Expect, input_of, live_customer};
 use crate::directory::UserId;
-use crate::journey::{Milestone, MilestoneId, MilestoneType};
+use crate::journey::{Milestone, MilestoneId, MilestoneType, Reached, reached_needs};
 use crate::policy::Action;
-use crate::store::{MAX_LIMIT, Query};
-use crate::value::{Instant, Value};
+use crate::value::Instant;
 
 const NOT_YET: &str = "a milestone has been reached already, plan an activity instead";
 
@@ -48,20 +46,24 @@ impl Command for ReachMilestone {
     fn needs(&self, _: &Loaded) -> Vec<Need> {
         let customer = self.milestone.customer_id;
         let customers = Need::Records(Customer::def(), vec![customer.0]);
-        std::iter::once(customers).chain(reach_needs(customer)).collect()
+        std::iter::once(customers).chain(reached_needs(&[customer])).collect()
     }
 
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Milestone> {
         live_customer(self.milestone.customer_id, loaded)?;
         changes.has_occurred(self.milestone.occurred_at, NOT_YET)?;
         let created_by = changes.context().user_id().map(UserId);
-        reach(Milestone { created_by, ..self.milestone.clone() }, loaded, changes)
+        let milestone = Milestone { created_by, ..self.milestone.clone() };
+        Ok(Reached::of(loaded)?.reach(milestone, changes)?)
     }
 
     fn recall(&self, loaded: &Loaded, written: &[(String, Uuid, i64)]) -> Option<Milestone> {
         match written.first() {
             Some((_, id, _)) => loaded.get(MilestoneId(*id)).ok().flatten(),
-            None => known(&self.milestone, loaded).ok().flatten(),
+            None => {
+                let Milestone { customer_id, milestone_type, .. } = self.milestone;
+                Reached::of(loaded).ok()?.once(customer_id, milestone_type).cloned()
+            }
         }
     }
 }
@@ -131,53 +133,8 @@ impl Command for UpdateMilestone<'_> {
     }
 }
 
-/// What must be loaded before a customer reaches milestones: those that it reached and reaches once.
-pub(crate) fn reach_needs(customer: CustomerId) -> Option<Need> {
-    milestone_need(&once(customer), customer, "is_once", Value::Bool(true), MAX_LIMIT)
-}
-
-/// A question for live milestones of a customer by one field, under a name.
-pub(crate) fn milestone_need(
-    name: &str,
-    customer: CustomerId,
-    field: &str,
-    value: Value,
-    limit: usize,
-) -> Option<Need> {
-    let def = Milestone::def();
-    let filter = Filter::eq(def, "customer_id", Value::Id(customer.0))?
-        .and(Filter::eq(def, field, value)?)
-        .and(Filter::undeleted(def));
-    Some(Need::Find(name.to_owned(), Box::new(Query::new(def, filter, limit))))
-}
-
-/// Lets a customer reach a milestone, or gives the one that is there when it is reached once; after [`reach_needs`].
-/// The command [resolves](Command::resolves) the rule `milestone_once`.
-pub(crate) fn reach<R>(
-    milestone: Milestone,
-    loaded: &Loaded,
-    changes: &mut Changes<'_>,
-) -> Result<Milestone, Decline<R>> {
-    if let Some(known) = known(&milestone, loaded)? {
-        return Ok(known);
-    }
-    let is_once = milestone.milestone_type.is_once();
-    let milestone = changes.insert(&Milestone { is_once, ..milestone })?;
-    changes.event("milestone.reached", ids(&milestone));
-    Ok(milestone)
-}
-
-/// The milestone that is there in place of one that is reached once.
-fn known(milestone: &Milestone, loaded: &Loaded) -> Result<Option<Milestone>, crate::record::Unreadable> {
-    let once = loaded.all::<Milestone>(&once(milestone.customer_id))?;
-    Ok(once.into_iter().find(|known| known.milestone_type == milestone.milestone_type))
-}
-
-fn once(customer: CustomerId) -> String {
-    format!("milestones that {customer} reached once")
-}
-
-fn ids(milestone: &Milestone) -> Json {
+/// What an event says of a milestone: ids and codes.
+pub(super) fn ids(milestone: &Milestone) -> Json {
     json!({
         "milestone_id": milestone.id,
         "customer_id": milestone.customer_id,

@@ -7,7 +7,7 @@ use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::customer::{Customer, CustomerId, CustomerStatus, Expect, live_customer};
 use crate::directory::UserId;
-use crate::journey::{Milestone, MilestoneType, milestone_need, reach, reach_needs};
+use crate::journey::{Milestone, Reached, reached_needs};
 use crate::lifecycle::{
     CustomerLifecycle, LifecycleHistory, LifecycleHistoryId, LifecycleStage, StageCategory, StageId,
     StageTrigger, live_stages, live_transitions, stage_needs, transition_needs,
@@ -15,9 +15,6 @@ use crate::lifecycle::{
 use crate::policy::Action;
 use crate::record::{FieldError, Meta};
 use crate::renewal::{active_renewals, pause_renewals};
-use crate::value::Value;
-
-const WON_BACK: &str = "milestones of winning back";
 
 /// Why a customer does not change its stage.
 #[non_exhaustive]
@@ -169,9 +166,7 @@ impl Command for AdvanceStage {
         ];
         needs.extend(stage_needs());
         needs.extend(transition_needs());
-        needs.extend(reach_needs(self.customer));
-        let won = Value::Text(MilestoneType::WinBack.code().to_owned());
-        needs.extend(milestone_need(WON_BACK, self.customer, "milestone_type", won, 1));
+        needs.extend(reached_needs(&[self.customer]));
         needs.extend(active_renewals(self.customer));
         needs
     }
@@ -194,8 +189,8 @@ impl Command for AdvanceStage {
         after.current_stage_id = to.id;
         after.entered_stage_at = changes.now();
         after.stage_changes += 1;
-        let won_back = !loaded.list(WON_BACK).is_empty();
-        let re_churned = won_back && to.category == StageCategory::PostCustomer;
+        let mut known = Reached::of(loaded)?;
+        let re_churned = known.has_won_back(self.customer) && to.category == StageCategory::PostCustomer;
         after.is_re_churned |= re_churned;
         let after = changes.update(&before, &after)?;
         self.record(&after, from, to, changes)?;
@@ -203,7 +198,7 @@ impl Command for AdvanceStage {
             changes.event("lifecycle.re_churned", json!({ "customer_id": self.customer }));
         }
         if let Some(reached) = to.milestone {
-            reach(Milestone::new(self.customer, reached, changes.now()), loaded, changes)?;
+            known.reach(Milestone::new(self.customer, reached, changes.now()), changes)?;
         }
         let status = to.category.status();
         if customer.status == CustomerStatus::Inactive || customer.status == status {

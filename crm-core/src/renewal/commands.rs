@@ -7,7 +7,7 @@ use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::customer::{Customer, CustomerId, Expect, input_of, live_customer};
 use crate::directory::UserId;
-use crate::journey::{Milestone, MilestoneType, reach, reach_needs};
+use crate::journey::{Milestone, MilestoneType, Reached, reached_needs};
 use crate::lifecycle::{CustomerLifecycle, LifecycleStage, StageCategory};
 use crate::policy::Action;
 use crate::renewal::leaving::active_count;
@@ -166,7 +166,7 @@ impl Command for UpdateRenewal<'_> {
                 needs.extend(opening_needs(before.customer_id, loaded));
             }
             if after.status == RenewalStatus::Renewed {
-                needs.extend(reach_needs(before.customer_id));
+                needs.extend(reached_needs(&[before.customer_id]));
             }
         }
         needs
@@ -202,7 +202,7 @@ impl Command for UpdateRenewal<'_> {
                 created_by: changes.context().user_id().map(UserId),
                 ..Milestone::new(after.customer_id, MilestoneType::Renewal, changes.now())
             };
-            reach(milestone, loaded, changes)?;
+            Reached::of(loaded)?.reach(milestone, changes)?;
         }
         Ok(after)
     }
