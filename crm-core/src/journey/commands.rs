@@ -58,13 +58,11 @@ impl Command for ReachMilestone {
     }
 
     fn recall(&self, loaded: &Loaded, written: &[(String, Uuid, i64)]) -> Option<Milestone> {
-        match written.first() {
-            Some((_, id, _)) => loaded.get(MilestoneId(*id)).ok().flatten(),
-            None => {
-                let Milestone { customer_id, milestone_type, .. } = self.milestone;
-                Reached::of(loaded).ok()?.once(customer_id, milestone_type).cloned()
-            }
+        if let Some((_, id, _)) = written.first() {
+            return loaded.get(MilestoneId(*id)).ok().flatten();
         }
+        let Milestone { customer_id, milestone_type, .. } = self.milestone;
+        Reached::of(loaded).ok()?.once(customer_id, milestone_type).cloned()
     }
 }
 
