@@ -68,7 +68,8 @@ pub struct CustomerLifecycle {
     pub stage_changes: i64,
     /// It came back once and left again (SPEC LC-11).
     pub is_re_churned: bool,
-    /// How many renewals were opened or resumed: moves with each, so that none is opened while the customer leaves.
+    /// How many renewals were opened or resumed: moves, with the version, on each, so that none is opened while the
+    /// customer leaves.
     #[field(int(0, 1_000_000_000))]
     pub renewals_opened: i64,
     /// The day of its first purchase, in the tenant's zone.
