@@ -11,7 +11,8 @@
 //!   [`directory`], [`tenant`]: the entities with their rules.
 //! - [`criteria`]: the language that filters records and defines segments.
 //! - [`segment`]: groups of customers, by hand and by criteria.
-//! - [`lifecycle`], [`journey`]: the stages that customers go through, and what they reach on the way.
+//! - [`lifecycle`], [`journey`], [`renewal`], [`behavior`]: the stages that customers go through, what they reach on the
+//!   way, which of their contracts are to be renewed, and what they do with a product.
 //! - [`profile`]: a customer as a whole, in one call.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
@@ -22,6 +23,7 @@ extern crate self as crm_core;
 
 pub mod account;
 pub mod address;
+pub mod behavior;
 pub mod catalog;
 pub mod command;
 pub mod contact;
@@ -45,6 +47,7 @@ pub mod profile;
 pub mod query;
 pub mod record;
 pub mod relationship;
+pub mod renewal;
 pub mod segment;
 pub mod store;
 pub mod sweep;
@@ -66,6 +69,7 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
     catalog::Catalog::builder()
         .with::<account::Account>()
         .with::<address::Address>()
+        .with::<behavior::BehaviorEvent>()
         .with::<contact::Contact>()
         .with::<contact::ContactRole>()
         .with::<customer::Customer>()
@@ -81,6 +85,7 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<lifecycle::StageTransition>()
         .with::<note::Note>()
         .with::<relationship::Relationship>()
+        .with::<renewal::Renewal>()
         .with::<segment::Segment>()
         .with::<segment::SegmentMember>()
         .with::<sweep::Sweep>()

@@ -179,6 +179,33 @@ CREATE INDEX "contacts_by_email" ON "contacts" (tenant, "email_fold" NULLS FIRST
 CREATE INDEX "contacts_by_phone" ON "contacts" (tenant, "phone_e164" NULLS FIRST, id);
 CREATE INDEX "contacts_by_name" ON "contacts" (tenant, "last_name_fold" NULLS FIRST, "first_name_fold" NULLS FIRST, id);
 
+CREATE TABLE "behavior_events" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "contact_id" uuid,
+    "behavior_type" text COLLATE "C" NOT NULL,
+    "subject" text COLLATE "C",
+    "occurred_at" timestamptz(3) NOT NULL,
+    "amount" numeric,
+    "details" json,
+    "source" text COLLATE "C" NOT NULL,
+    "external_id" text COLLATE "C",
+    CONSTRAINT "behavior_events_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "behavior_events_behavior_type_codes" CHECK ("behavior_type" IN ('login', 'feature_use', 'page_view', 'form_submit', 'conversion')),
+    CONSTRAINT "behavior_events_subject_length" CHECK (char_length("subject") <= 200),
+    CONSTRAINT "behavior_events_source_length" CHECK (char_length("source") <= 50),
+    CONSTRAINT "behavior_events_external_id_length" CHECK (char_length("external_id") <= 200)
+);
+CREATE UNIQUE INDEX "behavior_event_external_id" ON "behavior_events" (tenant, "source", "external_id") WHERE deleted_at IS NULL;
+CREATE INDEX "behavior_events_by_customer" ON "behavior_events" (tenant, "customer_id" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+CREATE INDEX "behavior_events_by_contact" ON "behavior_events" (tenant, "contact_id" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+CREATE INDEX "behavior_events_by_type" ON "behavior_events" (tenant, "behavior_type" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+
 CREATE TABLE "contact_roles" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -234,6 +261,7 @@ CREATE TABLE "customer_lifecycles" (
     "previous_stage_id" uuid,
     "stage_changes" bigint NOT NULL,
     "is_re_churned" boolean NOT NULL,
+    "renewals_opened" bigint NOT NULL,
     "first_purchase_date" date,
     "last_purchase_date" date,
     "total_revenue" numeric NOT NULL,
@@ -471,6 +499,29 @@ CREATE UNIQUE INDEX "unique_relationship" ON "relationships" (tenant, "from_cust
 CREATE INDEX "relationships_by_from" ON "relationships" (tenant, "from_customer_id" NULLS FIRST, id);
 CREATE INDEX "relationships_by_to" ON "relationships" (tenant, "to_customer_id" NULLS FIRST, id);
 
+CREATE TABLE "renewals" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "subject" text COLLATE "C" NOT NULL,
+    "due_on" date NOT NULL,
+    "status" text COLLATE "C" NOT NULL,
+    "amount" numeric,
+    "currency" text COLLATE "C",
+    "closed_at" timestamptz(3),
+    CONSTRAINT "renewals_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "renewals_subject_length" CHECK (char_length("subject") <= 200),
+    CONSTRAINT "renewals_status_codes" CHECK ("status" IN ('upcoming', 'in_progress', 'paused', 'renewed', 'lost')),
+    CONSTRAINT "renewals_currency_length" CHECK (char_length("currency") <= 3),
+    CONSTRAINT "renewals_amount_currency_together" CHECK (("amount" IS NULL) = ("currency" IS NULL))
+);
+CREATE INDEX "renewals_by_customer" ON "renewals" (tenant, "customer_id" NULLS FIRST, "due_on" NULLS FIRST, id);
+CREATE INDEX "renewals_by_status" ON "renewals" (tenant, "status" NULLS FIRST, "due_on" NULLS FIRST, id);
+
 CREATE TABLE "segments" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -521,6 +572,7 @@ CREATE TABLE "stage_transitions" (
     "deleted_at" timestamptz(3),
     "from_stage_id" uuid NOT NULL,
     "to_stage_id" uuid NOT NULL,
+    "requires_approval" boolean NOT NULL,
     CONSTRAINT "stage_transitions_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "stage_transitions_from_stage_id_to_stage_id_differ" CHECK ("from_stage_id" <> "to_stage_id")
 );
@@ -579,6 +631,10 @@ ALTER TABLE "addresses" ADD CONSTRAINT "addresses_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "contacts" ADD CONSTRAINT "contacts_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "behavior_events" ADD CONSTRAINT "behavior_events_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "behavior_events" ADD CONSTRAINT "behavior_events_contact_id_fkey"
+    FOREIGN KEY (tenant, "contact_id") REFERENCES "contacts" (tenant, id);
 ALTER TABLE "contact_roles" ADD CONSTRAINT "contact_roles_contact_id_fkey"
     FOREIGN KEY (tenant, "contact_id") REFERENCES "contacts" (tenant, id);
 ALTER TABLE "contact_roles" ADD CONSTRAINT "contact_roles_customer_id_fkey"
@@ -611,6 +667,8 @@ ALTER TABLE "relationships" ADD CONSTRAINT "relationships_from_customer_id_fkey"
     FOREIGN KEY (tenant, "from_customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "relationships" ADD CONSTRAINT "relationships_to_customer_id_fkey"
     FOREIGN KEY (tenant, "to_customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "renewals" ADD CONSTRAINT "renewals_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_segment_id_fkey"
     FOREIGN KEY (tenant, "segment_id") REFERENCES "segments" (tenant, id);
 ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_customer_id_fkey"

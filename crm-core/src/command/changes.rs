@@ -64,6 +64,16 @@ impl<'a> Changes<'a> {
         self.at
     }
 
+    /// Refuses an instant that is yet to come, in the field `occurred_at`; five minutes are left to clocks that are
+    /// ahead of ours. `advice` says what to do instead.
+    pub(crate) fn has_occurred(&self, at: Instant, advice: &str) -> Result<(), Vec<FieldError>> {
+        let now = self.at;
+        if at <= now + chrono::Duration::minutes(5) {
+            return Ok(());
+        }
+        Err(vec![FieldError::new("occurred_at", format!("is after {now}; {advice}"))])
+    }
+
     /// The request.
     pub fn context(&self) -> &'a Context {
         self.ctx

@@ -11,6 +11,7 @@ pub use builder::{BuildError, CrmBuilder};
 
 use crate::account::Accounts;
 use crate::address::{Addresses, Geocoder};
+use crate::behavior::Behaviors;
 use crate::contact::Contacts;
 use crate::cursor::CursorKeys;
 use crate::customer::Customers;
@@ -18,12 +19,14 @@ use crate::directory::Users;
 use crate::env::Env;
 use crate::interaction::Interactions;
 use crate::invoice::Invoices;
+use crate::journey::Journeys;
 use crate::lifecycle::Lifecycles;
 use crate::log::Logs;
 use crate::note::Notes;
 use crate::policy::Policy;
 use crate::profile::{Panel, Profiles};
 use crate::relationship::Relationships;
+use crate::renewal::Renewals;
 use crate::segment::Segments;
 use crate::store::Store;
 use crate::sweep::Sweeps;
@@ -110,6 +113,11 @@ impl Crm {
         Addresses::new(self)
     }
 
+    /// What customers do with a product or a site.
+    pub fn behavior(&self) -> Behaviors<'_> {
+        Behaviors::new(self)
+    }
+
     /// Contacts.
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts::new(self)
@@ -123,6 +131,11 @@ impl Crm {
     /// Invoices.
     pub fn invoices(&self) -> Invoices<'_> {
         Invoices::new(self)
+    }
+
+    /// Milestones of the journey with a customer.
+    pub fn journey(&self) -> Journeys<'_> {
+        Journeys::new(self)
     }
 
     /// Stages, and the customers in them.
@@ -168,6 +181,11 @@ impl Crm {
     /// What customers are to each other.
     pub fn relationships(&self) -> Relationships<'_> {
         Relationships::new(self)
+    }
+
+    /// Contracts that are to be renewed.
+    pub fn renewals(&self) -> Renewals<'_> {
+        Renewals::new(self)
     }
 
     /// The tenant's settings.

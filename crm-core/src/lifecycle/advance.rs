@@ -6,12 +6,14 @@ use uuid::Uuid;
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::customer::{Customer, CustomerId, Expect, live_customer};
-use crate::lifecycle::step::{Reached, Step, follow_stage, reached_needs, take_step};
+use crate::journey::{Reached, reached_needs};
+use crate::lifecycle::step::{Step, follow_stage, take_step};
 use crate::lifecycle::{
-    CustomerLifecycle, LifecycleStage, StageId, StageTrigger, live_stages, live_transitions, stage_needs,
-    transition_needs,
+    CustomerLifecycle, LifecycleStage, StageCategory, StageId, StageTrigger, live_stages, live_transitions,
+    stage_needs, transition_needs,
 };
 use crate::policy::Action;
+use crate::renewal::{active_renewals, pause_renewals};
 
 /// Why a customer does not change its stage.
 #[non_exhaustive]
@@ -131,6 +133,9 @@ impl AdvanceStage {
         take_step(&mut after, &step, &mut Reached::of(loaded)?, changes)?;
         let after = changes.update(&before, &after)?;
         follow_stage(&customer, to, changes)?;
+        if to.category == StageCategory::PostCustomer {
+            pause_renewals(&customer, loaded, changes)?;
+        }
         Ok(after)
     }
 
@@ -207,6 +212,7 @@ impl Command for AdvanceStage {
         needs.extend(stage_needs());
         needs.extend(transition_needs());
         needs.extend(reached_needs(&[self.customer]));
+        needs.extend(active_renewals(self.customer));
         needs
     }
 

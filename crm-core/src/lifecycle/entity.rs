@@ -68,6 +68,10 @@ pub struct CustomerLifecycle {
     pub stage_changes: i64,
     /// It came back once and left again (SPEC LC-11).
     pub is_re_churned: bool,
+    /// How many renewals were opened or resumed: moves, with the version, on each, so that none is opened while the
+    /// customer leaves.
+    #[field(int(0, 1_000_000_000))]
+    pub renewals_opened: i64,
     /// The day of its first purchase, in the tenant's zone.
     pub first_purchase_date: Option<NaiveDate>,
     /// The day of its last purchase, in the tenant's zone.
@@ -94,6 +98,7 @@ impl CustomerLifecycle {
             previous_stage_id: None,
             stage_changes: 0,
             is_re_churned: false,
+            renewals_opened: 0,
             first_purchase_date: None,
             last_purchase_date: None,
             total_revenue: Decimal::ZERO,

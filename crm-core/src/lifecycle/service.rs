@@ -85,7 +85,8 @@ impl<'a> Lifecycles<'a> {
         self.crm.get(ctx, customer).await
     }
 
-    /// Brings a customer to another stage, with its history, its status, and the stage's milestone if it has one.
+    /// Brings a customer to another stage, with its history, its status, and the stage's milestone if it has one. One who
+    /// leaves has its [renewals](crate::renewal::Renewals) paused.
     pub async fn advance(
         &self,
         ctx: &Context,

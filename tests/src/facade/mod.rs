@@ -16,10 +16,13 @@
 mod criteria_data;
 mod criteria_naive;
 mod dice;
+mod raw;
 mod world;
 
 pub mod accounts;
 pub mod addresses;
+pub mod behavior;
+pub mod churn;
 pub mod contacts;
 mod counting;
 pub mod criteria;
@@ -27,6 +30,7 @@ pub mod customers;
 pub mod finding;
 pub mod hierarchy;
 pub mod interactions;
+pub mod journey;
 pub mod lifecycle;
 pub mod log;
 pub mod money;
@@ -37,8 +41,11 @@ pub mod races;
 pub mod refusals;
 pub mod related;
 pub mod relationships;
+pub mod renewals;
 pub mod segments;
+pub mod stages;
 pub mod statistics;
+pub mod steps;
 pub mod tenants;
 pub mod timeline;
 pub mod visibility;
@@ -109,6 +116,17 @@ macro_rules! facade_properties {
             lifecycle::lc_01_racing_first_customers_bring_the_default_stages_once,
             lifecycle::lc_02_a_random_walk_is_that_of_the_model,
             lifecycle::lc_02_one_of_many_wins_and_backward_needs_the_override,
+            behavior::lc_11_an_event_that_arrives_again_is_recorded_once,
+            behavior::lc_11_any_order_of_arrival_gives_the_same_timeline,
+            behavior::lc_11_the_contact_belongs_to_the_customer_or_has_a_role_there,
+            behavior::lc_11_wrong_events_are_refused_and_old_ones_swept,
+            churn::lc_11_churn_pauses_renewals_and_alerts_sales,
+            churn::lc_11_no_renewal_of_a_customer_who_left_is_active_whatever_happens_at_once,
+            churn::lc_11_leaving_pauses_as_many_as_there_may_be,
+            journey::lc_11_a_milestone_reached_once_is_one_among_racing_writers,
+            journey::lc_11_milestones_are_those_of_a_model,
+            journey::lc_11_milestones_are_highlighted_in_the_timeline,
+            journey::lc_11_wrong_milestones_are_refused_and_repeats_change_nothing,
             purchases::lc_04_the_totals_are_those_of_the_invoices,
             purchases::lc_04_a_repeated_request_counts_once,
             purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,
@@ -125,6 +143,8 @@ macro_rules! facade_properties {
             log::pr_08_history_and_as_of_equal_what_was_recorded,
             log::pr_08_the_history_of_json_is_proven,
             log::tl_11_watching_tells_puts_and_removals,
+            renewals::lc_11_a_renewal_follows_its_table,
+            renewals::lc_11_a_renewal_is_checked_and_read_through_its_customer,
             refusals::cm_01_wrong_input_is_refused_with_its_field_and_nothing_is_stored,
             refusals::cm_01_an_id_that_is_taken_is_refused,
             refusals::xt_04_each_role_may_do_its_own,
@@ -139,6 +159,11 @@ macro_rules! facade_properties {
             segments::lc_08_all_ways_to_ask_for_membership_agree_at_every_instant,
             segments::lc_08_counting_breaks_no_edit,
             segments::xt_01_another_tenants_segments_are_not_found,
+            stages::lc_01_stages_are_checked_ordered_and_known_by_one_name,
+            stages::lc_01_no_customer_stands_in_a_stage_that_is_deleted_meanwhile,
+            steps::lc_02_advances_of_many_are_each_decided_on_what_they_see,
+            steps::lc_02_a_step_is_refused_or_repeated_and_changes_nothing,
+            steps::lc_03_history_is_only_added_to_and_keeps_the_names_of_then,
             money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
             money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
             money::tl_08_totals_by_owner_and_currency_are_exact,

@@ -1,5 +1,6 @@
 //! Tenants do not reach each other (SPEC XT-01).
 
+use crm_core::behavior::{BehaviorEvent, BehaviorType};
 use crm_core::catalog::Entity;
 use crm_core::contact::{Contact, ContactRole};
 use crm_core::customer::{Customer, CustomerId, ExternalId, ExternalKey};
@@ -7,6 +8,11 @@ use crm_core::directory::{User, UserId};
 use crm_core::format::Currency;
 use crm_core::interaction::Interaction;
 use crm_core::invoice::{Invoice, InvoiceId, InvoiceLine, NewInvoice};
+use crm_core::journey::{Milestone, MilestoneId, MilestoneType};
+use crm_core::lifecycle::{
+    AdvanceStage, CustomerLifecycle, LifecycleHistory, LifecycleStage, StageTransition,
+};
+use crm_core::renewal::{Renewal, RenewalId, RenewalStatus};
 use crm_core::timeline::{Anchor, TimelineRequest};
 use crm_core::{Context, Crm, Env as _, Expect, Find, TenantId, Totals};
 use rust_decimal::Decimal;
@@ -22,6 +28,9 @@ struct Estate {
     contact: Contact,
     interaction: Interaction,
     invoice: InvoiceId,
+    milestone: MilestoneId,
+    event: BehaviorEvent,
+    renewal: RenewalId,
 }
 
 /// Fills a tenant with some of everything.
@@ -46,7 +55,18 @@ async fn furnish(world: &World, ctx: &Context) -> Estate {
     let invoice = Invoice::issued(top, "R-1", world.env.now(), Currency::USD);
     let lines = vec![InvoiceLine::new("Secret service", Decimal::TWO, Decimal::TEN)];
     let invoice = crm.invoices().record(ctx, NewInvoice { invoice, lines }).await.unwrap().id;
-    Estate { top, below, contact, interaction, invoice }
+    let now = world.env.now();
+    let milestone = Milestone::new(top, MilestoneType::FirstContact, now);
+    let milestone = crm.journey().reach(ctx, milestone).await.unwrap().id;
+    let event = BehaviorEvent {
+        contact_id: Some(contact.id),
+        external_id: Some("e-1".to_owned()),
+        ..BehaviorEvent::new(top, BehaviorType::Login, "app", now)
+    };
+    let event = crm.behavior().record(ctx, event).await.unwrap().value;
+    let renewal = Renewal::new(top, "Secret plan", now.date_naive());
+    let renewal = crm.renewals().create(ctx, renewal).await.unwrap().id;
+    Estate { top, below, contact, interaction, invoice, milestone, event, renewal }
 }
 
 /// Everything that all reads together show of a tenant.
@@ -65,6 +85,13 @@ pub(super) async fn dump(crm: &Crm, tenant: TenantId) -> Vec<String> {
     of::<Interaction>(crm, &ctx, &mut shown).await;
     of::<Invoice>(crm, &ctx, &mut shown).await;
     of::<InvoiceLine>(crm, &ctx, &mut shown).await;
+    of::<Milestone>(crm, &ctx, &mut shown).await;
+    of::<BehaviorEvent>(crm, &ctx, &mut shown).await;
+    of::<Renewal>(crm, &ctx, &mut shown).await;
+    of::<CustomerLifecycle>(crm, &ctx, &mut shown).await;
+    of::<LifecycleHistory>(crm, &ctx, &mut shown).await;
+    of::<LifecycleStage>(crm, &ctx, &mut shown).await;
+    of::<StageTransition>(crm, &ctx, &mut shown).await;
     of::<User>(crm, &ctx, &mut shown).await;
     shown.push(format!("{:?}", crm.settings().get(&ctx).await.unwrap()));
     let request = TimelineRequest {
@@ -107,6 +134,12 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
             crm.log().history::<Interaction>(&manager, theirs.interaction.id).await.unwrap_err().code(),
             crm.log().as_of::<Customer>(&manager, theirs.top, since).await.unwrap_err().code(),
         ];
+        codes.extend([
+            crm.lifecycle().get(&ctx, theirs.top).await.unwrap_err().code(),
+            crm.journey().get(&ctx, theirs.milestone).await.unwrap_err().code(),
+            crm.behavior().get(&ctx, theirs.event.id).await.unwrap_err().code(),
+            crm.renewals().get(&ctx, theirs.renewal).await.unwrap_err().code(),
+        ]);
         for anchor in [
             Anchor::Customer(theirs.top),
             Anchor::Contact(theirs.contact.id),
@@ -146,6 +179,23 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
                 .unwrap_err()
                 .code(),
         ]);
+        let own_stage = crm.lifecycle().stages(&ctx).await.unwrap()[1].id;
+        let foreign = BehaviorEvent { customer_id: mine, external_id: None, ..theirs.event.clone() };
+        let milestone = Milestone::new(theirs.top, MilestoneType::Upsell, since);
+        codes.extend([
+            crm.lifecycle().advance(&ctx, AdvanceStage::new(theirs.top, own_stage)).await.unwrap_err().code(),
+            crm.journey().reach(&ctx, milestone).await.unwrap_err().code(),
+            crm.journey().update(&ctx, theirs.milestone, any, |m| m.details = None).await.unwrap_err().code(),
+            crm.journey().delete(&ctx, theirs.milestone, any).await.unwrap_err().code(),
+            crm.behavior().record(&ctx, theirs.event.clone()).await.unwrap_err().code(),
+            crm.behavior().record(&ctx, foreign).await.unwrap_err().code(),
+            crm.renewals()
+                .create(&ctx, Renewal::new(theirs.top, "spy", since.date_naive()))
+                .await
+                .unwrap_err()
+                .code(),
+            crm.renewals().set_status(&ctx, theirs.renewal, RenewalStatus::Paused).await.unwrap_err().code(),
+        ]);
         let with_contact = Interaction { contact_id: Some(theirs.contact.id), ..world.touch(mine, "spy") };
         codes.push(crm.interactions().log(&ctx, with_contact).await.unwrap_err().code());
         let invoice = Invoice::issued(theirs.top, "SPY", world.env.now(), Currency::USD);
@@ -170,6 +220,9 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
         assert!(matching::<ExternalId>(crm, &ctx, by("record_id")).await.is_empty());
         assert!(matching::<Interaction>(crm, &ctx, by("customer.id")).await.is_empty());
         assert!(matching::<Invoice>(crm, &ctx, by("customer_id")).await.is_empty());
+        assert!(matching::<Milestone>(crm, &ctx, by("customer_id")).await.is_empty());
+        assert!(matching::<BehaviorEvent>(crm, &ctx, by("customer.id")).await.is_empty());
+        assert!(matching::<Renewal>(crm, &ctx, by("customer_id")).await.is_empty());
         assert!(matching::<InvoiceLine>(crm, &ctx, by("invoice.customer_id")).await.is_empty());
         let totals = Totals::default().matching(by("customer_id")).sum("total");
         let sums = crm.invoices().totals(&ctx, &totals).await.unwrap();
