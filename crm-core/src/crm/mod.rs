@@ -11,6 +11,7 @@ pub use builder::{BuildError, CrmBuilder};
 
 use crate::account::Accounts;
 use crate::address::{Addresses, Geocoder};
+use crate::approval::Approvals;
 use crate::contact::Contacts;
 use crate::cursor::CursorKeys;
 use crate::customer::Customers;
@@ -107,6 +108,11 @@ impl Crm {
         Addresses::new(self)
     }
 
+    /// What somebody else has to decide on.
+    pub fn approvals(&self) -> Approvals<'_> {
+        Approvals::new(self)
+    }
+
     /// Contacts.
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts::new(self)
@@ -174,6 +180,10 @@ impl Crm {
                 return Ok(expired);
             }
         }
+    }
+
+    pub(crate) fn policy(&self) -> &dyn Policy {
+        &*self.inner.policy
     }
 
     pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {

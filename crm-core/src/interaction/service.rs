@@ -1,7 +1,8 @@
 //! `crm.interactions()`.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
+use crate::approval::BulkDeletion;
 use crate::command::Error;
 use crate::context::Context;
 use crate::crm::{Crm, Done};
@@ -58,6 +59,20 @@ impl<'a> Interactions<'a> {
     /// Deletes an interaction.
     pub async fn delete(&self, ctx: &Context, id: InteractionId, expect: Expect) -> Outcome<Interaction> {
         self.crm.run(ctx, &UpdateInteraction { id, expect, delete: true, change: &|_| {} }).await
+    }
+
+    /// Deletes the interactions that meet criteria and that the actor may see, all in one commit, if they are at most
+    /// 100. For more it asks for an approval, and none is deleted before that (SPEC IT-01): what is approved is
+    /// [`ApprovalRequest::BulkDelete`](crate::approval::ApprovalRequest::BulkDelete), which is wider.
+    pub async fn delete_matching(
+        &self,
+        ctx: &Context,
+        criteria: Json,
+        reason: &str,
+    ) -> Outcome<BulkDeletion> {
+        let one = |id| UpdateInteraction { id, expect: Expect::Any, delete: true, change: &|_| {} };
+        let name = "interactions.delete_matching";
+        self.crm.delete_matching::<Interaction, _>(ctx, name, criteria, reason, one).await
     }
 
     /// The interaction, if the actor may see it.
