@@ -1,5 +1,6 @@
 //! Tenants do not reach each other (SPEC XT-01).
 
+use crm_core::approval::{Approval, ApprovalId, ApprovalRequest, BulkDeletion};
 use crm_core::catalog::Entity;
 use crm_core::contact::{Contact, ContactRole};
 use crm_core::customer::{Customer, CustomerId, ExternalId, ExternalKey};
@@ -22,6 +23,7 @@ struct Estate {
     contact: Contact,
     interaction: Interaction,
     invoice: InvoiceId,
+    approval: ApprovalId,
 }
 
 /// Fills a tenant with some of everything.
@@ -46,7 +48,10 @@ async fn furnish(world: &World, ctx: &Context) -> Estate {
     let invoice = Invoice::issued(top, "R-1", world.env.now(), Currency::USD);
     let lines = vec![InvoiceLine::new("Secret service", Decimal::TWO, Decimal::TEN)];
     let invoice = crm.invoices().record(ctx, NewInvoice { invoice, lines }).await.unwrap().id;
-    Estate { top, below, contact, interaction, invoice }
+    let (entity, criteria) = ("customer".to_owned(), is("display_name", "eq", "Secret Branch"));
+    let request = ApprovalRequest::BulkDelete { entity, criteria, reason: "Secret reason".to_owned() };
+    let approval = crm.approvals().request(ctx, request).await.unwrap().id;
+    Estate { top, below, contact, interaction, invoice, approval }
 }
 
 /// Everything that all reads together show of a tenant.
@@ -58,6 +63,7 @@ pub(super) async fn dump(crm: &Crm, tenant: TenantId) -> Vec<String> {
     }
     let ctx = Context::system(tenant);
     let mut shown = Vec::new();
+    of::<Approval>(crm, &ctx, &mut shown).await;
     of::<Customer>(crm, &ctx, &mut shown).await;
     of::<Contact>(crm, &ctx, &mut shown).await;
     of::<ContactRole>(crm, &ctx, &mut shown).await;
@@ -103,6 +109,7 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
             crm.contacts().get(&ctx, theirs.contact.id).await.unwrap_err().code(),
             crm.interactions().get(&ctx, theirs.interaction.id).await.unwrap_err().code(),
             crm.invoices().get(&ctx, theirs.invoice).await.unwrap_err().code(),
+            crm.approvals().get(&ctx, theirs.approval).await.unwrap_err().code(),
             crm.log().history::<Customer>(&manager, theirs.top).await.unwrap_err().code(),
             crm.log().history::<Interaction>(&manager, theirs.interaction.id).await.unwrap_err().code(),
             crm.log().as_of::<Customer>(&manager, theirs.top, since).await.unwrap_err().code(),
@@ -146,6 +153,10 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
                 .unwrap_err()
                 .code(),
         ]);
+        codes.extend([
+            crm.approvals().approve(&manager, theirs.approval, any, None).await.unwrap_err().code(),
+            crm.approvals().reject(&ctx, theirs.approval, any, None).await.unwrap_err().code(),
+        ]);
         let with_contact = Interaction { contact_id: Some(theirs.contact.id), ..world.touch(mine, "spy") };
         codes.push(crm.interactions().log(&ctx, with_contact).await.unwrap_err().code());
         let invoice = Invoice::issued(theirs.top, "SPY", world.env.now(), Currency::USD);
@@ -171,6 +182,17 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
         assert!(matching::<Interaction>(crm, &ctx, by("customer.id")).await.is_empty());
         assert!(matching::<Invoice>(crm, &ctx, by("customer_id")).await.is_empty());
         assert!(matching::<InvoiceLine>(crm, &ctx, by("invoice.customer_id")).await.is_empty());
+        assert!(
+            matching::<Approval>(crm, &ctx, is("id", "eq", theirs.approval.to_string())).await.is_empty()
+        );
+        let open = crm.approvals().pending(&ctx, 50, None).await.unwrap().items;
+        assert!(open.len() == 1 && open[0].id != theirs.approval);
+        for none in [
+            crm.customers().delete_matching(&ctx, by("id"), "spy").await.unwrap().value,
+            crm.interactions().delete_matching(&ctx, by("customer_id"), "spy").await.unwrap().value,
+        ] {
+            assert_eq!(none, BulkDeletion::Deleted(0));
+        }
         let totals = Totals::default().matching(by("customer_id")).sum("total");
         let sums = crm.invoices().totals(&ctx, &totals).await.unwrap();
         assert_eq!(format!("{:?}", sums[0].measures), "[Int(0), Decimal(0)]");
