@@ -151,8 +151,8 @@ pub async fn xt_08_a_request_ends_once_whatever_is_tried(harness: &dyn Harness) 
         world.env.advance(Duration::milliseconds(dice.between(0, 2)));
         let now = world.env.now();
         let (ctx, may) = dice.pick(&actors);
-        if model.is_empty() || dice.one_in(5) {
-            let expires_at = now + Duration::milliseconds(dice.between(1, 60));
+        if model.is_empty() || dice.one_in(4) {
+            let expires_at = now + Duration::milliseconds(dice.between(1, 30));
             let name = format!("Nobody {step}");
             let approval = crm.approvals().request_until(ctx, named(&name), expires_at).await.unwrap().value;
             assert_eq!((approval.requested_by, approval.expires_at), (ctx.user_id().map(UserId), expires_at));
@@ -171,8 +171,11 @@ pub async fn xt_08_a_request_ends_once_whatever_is_tried(harness: &dyn Harness) 
                 asked.decided = Some((None, asked.expires_at));
             }
         }
-        // The last ones are where most can happen.
-        let place = if dice.one_in(3) { dice.below(model.len()) } else { model.len() - 1 };
+        // Most can happen to those that nobody has decided on.
+        let open: Vec<usize> =
+            (0..model.len()).filter(|place| model[*place].stored == ApprovalStatus::Pending).collect();
+        let place =
+            if open.is_empty() || dice.one_in(4) { dice.below(model.len()) } else { *dice.pick(&open) };
         let asked = &mut model[place];
         let approve = dice.one_in(2);
         let expect = match dice.below(6) {
