@@ -155,3 +155,62 @@ impl<E: Entity, C: Command> Command for DeleteMatching<'_, E, C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::customer::{Customer, CustomerId, Expect};
+    use crate::env::FixedEnv;
+    use crate::id::TenantId;
+    use crate::interaction::{Interaction, InteractionId, UpdateInteraction};
+    use crate::record::Meta;
+
+    /// What is hidden between the two rounds of reads is left alone; it does not refuse the rest.
+    #[test]
+    fn it_01_a_record_whose_customer_is_deleted_meanwhile_is_left_out() {
+        let catalog = crate::standard_catalog().build().unwrap();
+        let now: Instant = "2024-02-29T12:00:00Z".parse().unwrap();
+        let (env, ctx) = (FixedEnv::at(now), Context::user(TenantId(Uuid::from_u128(1)), Uuid::from_u128(2)));
+        let command = DeleteMatching::<Interaction, _> {
+            name: "interactions.delete_matching",
+            criteria: json!({ "all": [] }),
+            reason: "asked for".to_owned(),
+            at: now,
+            catalog: &catalog,
+            ctx: &ctx,
+            one: |id| UpdateInteraction { id, expect: Expect::Any, delete: true, change: &|_| {} },
+        };
+        let meta = |deleted_at| Meta { version: 1, created_at: now, updated_at: now, deleted_at };
+        let customer = |id, deleted_at| Customer {
+            id: CustomerId(Uuid::from_u128(id)),
+            meta: meta(deleted_at),
+            display_name: "Someone".to_owned(),
+            ..Customer::default()
+        };
+        let talk = |id, customer| Interaction {
+            id: InteractionId(Uuid::from_u128(id)),
+            meta: meta(None),
+            customer_id: CustomerId(Uuid::from_u128(customer)),
+            ..Interaction::default()
+        };
+        let mut loaded = Loaded::default();
+        assert!(command.needs(&loaded).is_empty(), "the settings come first");
+        loaded.add_records(Settings::def(), &[ctx.tenant.0], Vec::new());
+        let needs = command.needs(&loaded);
+        assert!(matches!(&needs[..], [Need::Find(name, query)] if name == FOUND && query.limit == 101));
+        loaded.add_list(FOUND, [talk(10, 3), talk(11, 4)].iter().map(Entity::to_record).collect());
+        let customers = [customer(3, None), customer(4, Some(now))];
+        let ids = customers.clone().map(|customer| customer.id.0);
+        assert!(
+            command
+                .needs(&loaded)
+                .iter()
+                .any(|need| matches!(need, Need::Records(def, _) if *def == Customer::def()))
+        );
+        loaded.add_records(Customer::def(), &ids, customers.iter().map(Entity::to_record).collect());
+        let mut changes = Changes::new(&catalog, &env, &ctx, command.name);
+        let done = command.decide(&loaded, &mut changes).unwrap();
+        assert_eq!(done, BulkDeletion::Deleted(1));
+        assert_eq!(changes.written(), [("interaction".to_owned(), Uuid::from_u128(10), 2)]);
+    }
+}
