@@ -66,7 +66,7 @@ pub struct Approval {
     pub reason: Option<String>,
     /// Where it stands in the store: see [`status_at`](Self::status_at).
     pub status: ApprovalStatus,
-    /// The user who asked; none when no user did.
+    /// The user who asked; none when no user did, and then a user has to approve.
     #[field(frozen)]
     pub requested_by: Option<UserId>,
     /// The first instant at which it can no longer be decided on.

@@ -59,7 +59,7 @@ impl<'a> Approvals<'a> {
         self.crm.run(ctx, &Approve { id, expect, note, policy: self.crm.policy() }).await
     }
 
-    /// Rejects a request. Whoever asked may do that, to withdraw it, and who has [`Action::Approve`] on approvals.
+    /// Rejects a request. The user who asked may do that, to withdraw it, and whoever has [`Action::Approve`] on approvals.
     pub async fn reject(
         &self,
         ctx: &Context,

@@ -25,7 +25,8 @@ impl<'a> Sweeps<'a> {
     }
 
     /// Plans bulk work on the records of an entity that meet criteria (all, without). Nothing is changed before
-    /// [`run`](Self::run).
+    /// [`run`](Self::run). Nobody else is asked: what takes a second pair of eyes goes through
+    /// [`Crm::approvals`].
     pub async fn plan(
         &self,
         ctx: &Context,
