@@ -143,16 +143,12 @@ impl<E: Entity, C: Command> Command for DeleteMatching<'_, E, C> {
     }
 
     fn recall(&self, loaded: &Loaded, written: &[(String, Uuid, i64)]) -> Option<BulkDeletion> {
-        match written.iter().find(|(entity, ..)| entity == Approval::def().name) {
-            Some((_, id, _)) => {
-                let approval = loaded.get(ApprovalId(*id)).ok().flatten()?;
-                Some(BulkDeletion::NeedsApproval(Box::new(approval)))
-            }
-            None => {
-                let deleted = written.iter().filter(|(entity, ..)| entity == E::def().name);
-                Some(BulkDeletion::Deleted(deleted.count()))
-            }
+        if let Some((_, id, _)) = written.iter().find(|(entity, ..)| entity == Approval::def().name) {
+            let approval = loaded.get(ApprovalId(*id)).ok().flatten()?;
+            return Some(BulkDeletion::NeedsApproval(Box::new(approval)));
         }
+        let deleted = written.iter().filter(|(entity, ..)| entity == E::def().name);
+        Some(BulkDeletion::Deleted(deleted.count()))
     }
 }
 
