@@ -16,13 +16,14 @@
 //! - [`profile`]: a customer as a whole, in one call.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
-//! - [`sweep`]: bulk work in pieces.
+//! - [`sweep`]: bulk work in pieces; [`approval`]: what somebody else has to decide on.
 //! - [`store`]: the contract between the rules and a store.
 
 extern crate self as crm_core;
 
 pub mod account;
 pub mod address;
+pub mod approval;
 pub mod behavior;
 pub mod catalog;
 pub mod command;
@@ -69,6 +70,7 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
     catalog::Catalog::builder()
         .with::<account::Account>()
         .with::<address::Address>()
+        .with::<approval::Approval>()
         .with::<behavior::BehaviorEvent>()
         .with::<contact::Contact>()
         .with::<contact::ContactRole>()

@@ -142,6 +142,58 @@ CREATE UNIQUE INDEX "one_default_per_type" ON "addresses" (tenant, "customer_id"
 CREATE INDEX "addresses_by_customer" ON "addresses" (tenant, "customer_id" NULLS FIRST, "address_type" NULLS FIRST, id);
 CREATE INDEX "addresses_by_postal_code" ON "addresses" (tenant, "postal_code" NULLS FIRST, id);
 
+CREATE TABLE "sweeps" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "reason" text COLLATE "C" NOT NULL,
+    "entity" text COLLATE "C" NOT NULL,
+    "criteria" json,
+    "as_of" timestamptz(3) NOT NULL,
+    "action" text COLLATE "C" NOT NULL,
+    "reached" uuid,
+    "changed" bigint NOT NULL,
+    "is_done" boolean NOT NULL,
+    CONSTRAINT "sweeps_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "sweeps_reason_length" CHECK (char_length("reason") <= 200),
+    CONSTRAINT "sweeps_entity_length" CHECK (char_length("entity") <= 48),
+    CONSTRAINT "sweeps_action_codes" CHECK ("action" IN ('delete', 'mask', 'purge'))
+);
+CREATE INDEX "sweeps_by_state" ON "sweeps" (tenant, "is_done" NULLS FIRST, "created_at" NULLS FIRST, id);
+
+CREATE TABLE "approvals" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "command" text COLLATE "C" NOT NULL,
+    "entity" text COLLATE "C" NOT NULL,
+    "customer_id" uuid,
+    "request" json,
+    "reason" text COLLATE "C",
+    "status" text COLLATE "C" NOT NULL,
+    "requested_by" uuid,
+    "expires_at" timestamptz(3) NOT NULL,
+    "decided_by" uuid,
+    "decided_at" timestamptz(3),
+    "decision_note" text COLLATE "C",
+    "sweep_id" uuid,
+    CONSTRAINT "approvals_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "approvals_command_length" CHECK (char_length("command") <= 64),
+    CONSTRAINT "approvals_entity_length" CHECK (char_length("entity") <= 48),
+    CONSTRAINT "approvals_reason_length" CHECK (char_length("reason") <= 500),
+    CONSTRAINT "approvals_status_codes" CHECK ("status" IN ('pending', 'approved', 'rejected', 'expired')),
+    CONSTRAINT "approvals_decision_note_length" CHECK (char_length("decision_note") <= 500)
+);
+CREATE INDEX "approvals_by_status" ON "approvals" (tenant, "status" NULLS FIRST, "expires_at" NULLS FIRST, id);
+CREATE INDEX "approvals_by_customer" ON "approvals" (tenant, "customer_id" NULLS FIRST, id);
+CREATE INDEX "approvals_sweep_id_link" ON "approvals" (tenant, "sweep_id") WHERE "sweep_id" IS NOT NULL;
+
 CREATE TABLE "contacts" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -580,28 +632,6 @@ CREATE UNIQUE INDEX "stage_transition_once" ON "stage_transitions" (tenant, "fro
 CREATE INDEX "stage_transitions_by_from" ON "stage_transitions" (tenant, "from_stage_id" NULLS FIRST, id);
 CREATE INDEX "stage_transitions_by_to" ON "stage_transitions" (tenant, "to_stage_id" NULLS FIRST, id);
 
-CREATE TABLE "sweeps" (
-    tenant uuid NOT NULL,
-    "id" uuid NOT NULL,
-    "version" bigint NOT NULL,
-    "created_at" timestamptz(3) NOT NULL,
-    "updated_at" timestamptz(3) NOT NULL,
-    "deleted_at" timestamptz(3),
-    "reason" text COLLATE "C" NOT NULL,
-    "entity" text COLLATE "C" NOT NULL,
-    "criteria" json,
-    "as_of" timestamptz(3) NOT NULL,
-    "action" text COLLATE "C" NOT NULL,
-    "reached" uuid,
-    "changed" bigint NOT NULL,
-    "is_done" boolean NOT NULL,
-    CONSTRAINT "sweeps_pkey" PRIMARY KEY (tenant, id),
-    CONSTRAINT "sweeps_reason_length" CHECK (char_length("reason") <= 200),
-    CONSTRAINT "sweeps_entity_length" CHECK (char_length("entity") <= 48),
-    CONSTRAINT "sweeps_action_codes" CHECK ("action" IN ('delete', 'mask', 'purge'))
-);
-CREATE INDEX "sweeps_by_state" ON "sweeps" (tenant, "is_done" NULLS FIRST, "created_at" NULLS FIRST, id);
-
 CREATE TABLE "tenant_settings" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -629,6 +659,10 @@ ALTER TABLE "accounts" ADD CONSTRAINT "accounts_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "addresses" ADD CONSTRAINT "addresses_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "approvals" ADD CONSTRAINT "approvals_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "approvals" ADD CONSTRAINT "approvals_sweep_id_fkey"
+    FOREIGN KEY (tenant, "sweep_id") REFERENCES "sweeps" (tenant, id);
 ALTER TABLE "contacts" ADD CONSTRAINT "contacts_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "behavior_events" ADD CONSTRAINT "behavior_events_customer_id_fkey"

@@ -51,6 +51,11 @@ impl<'a> Changes<'a> {
         }
     }
 
+    /// An empty collection for the same command, to see what another command within it would decide.
+    pub(crate) fn rehearsal(&self) -> Self {
+        Self { at: self.at, ..Self::new(self.catalog, self.env, self.ctx, self.command) }
+    }
+
     /// Moves the instant of the command to that of the last change of any of these records, if a clock elsewhere is
     /// ahead of ours: time never runs backward within a record.
     pub fn not_before(&mut self, loaded: &crate::command::Loaded) {

@@ -11,6 +11,7 @@ pub use builder::{BuildError, CrmBuilder};
 
 use crate::account::Accounts;
 use crate::address::{Addresses, Geocoder};
+use crate::approval::Approvals;
 use crate::behavior::Behaviors;
 use crate::contact::Contacts;
 use crate::cursor::CursorKeys;
@@ -113,6 +114,11 @@ impl Crm {
         Addresses::new(self)
     }
 
+    /// What somebody else has to decide on.
+    pub fn approvals(&self) -> Approvals<'_> {
+        Approvals::new(self)
+    }
+
     /// What customers do with a product or a site.
     pub fn behavior(&self) -> Behaviors<'_> {
         Behaviors::new(self)
@@ -205,6 +211,10 @@ impl Crm {
                 return Ok(expired);
             }
         }
+    }
+
+    pub(crate) fn policy(&self) -> &dyn Policy {
+        &*self.inner.policy
     }
 
     pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {

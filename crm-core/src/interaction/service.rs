@@ -3,6 +3,7 @@
 use futures_util::StreamExt as _;
 use serde_json::{Value as Json, json};
 
+use crate::approval::BulkDeletion;
 use crate::catalog::Entity;
 use crate::command::Error;
 use crate::context::Context;
@@ -68,6 +69,20 @@ impl<'a> Interactions<'a> {
     /// Deletes an interaction.
     pub async fn delete(&self, ctx: &Context, id: InteractionId, expect: Expect) -> Outcome<Interaction> {
         self.crm.run(ctx, &UpdateInteraction { id, expect, delete: true, change: &|_| {} }).await
+    }
+
+    /// Deletes the interactions that meet criteria and that the actor may see, all in one commit, if they are at most
+    /// 100. For more it asks for an approval, and none is deleted before that (SPEC IT-01): what is approved is
+    /// [`ApprovalRequest::BulkDelete`](crate::approval::ApprovalRequest::BulkDelete), which is wider.
+    pub async fn delete_matching(
+        &self,
+        ctx: &Context,
+        criteria: Json,
+        reason: &str,
+    ) -> Outcome<BulkDeletion> {
+        let one = |id| UpdateInteraction { id, expect: Expect::Any, delete: true, change: &|_| {} };
+        let name = "interactions.delete_matching";
+        self.crm.delete_matching::<Interaction, _>(ctx, name, criteria, reason, one).await
     }
 
     /// The interaction, if the actor may see it.

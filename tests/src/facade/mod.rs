@@ -21,7 +21,10 @@ mod world;
 
 pub mod accounts;
 pub mod addresses;
+pub mod approval_refusals;
+pub mod approvals;
 pub mod behavior;
+pub mod bulk;
 pub mod churn;
 pub mod contacts;
 mod counting;
@@ -67,6 +70,19 @@ macro_rules! facade_properties {
             addresses::cm_05_a_type_has_one_default_whatever_happens_at_once,
             addresses::cm_05_an_address_is_checked_and_read_through_its_customer,
             addresses::cm_05_a_geocoder_fills_the_coordinates_and_never_stands_in_the_way,
+            approval_refusals::xt_04_deciding_on_others_requests_takes_a_right_of_its_own,
+            approval_refusals::xt_08_what_cannot_be_carried_out_goes_on_waiting,
+            approval_refusals::xt_08_wrong_requests_are_refused,
+            approvals::xt_08_a_repeat_gives_the_first_result,
+            approvals::xt_08_a_request_ends_once_whatever_is_tried,
+            approvals::xt_08_a_request_expires_at_its_instant,
+            approvals::xt_08_of_many_who_decide_at_once_one_does,
+            approvals::xt_08_what_is_approved_is_done_and_the_request_forgotten,
+            bulk::cm_10_a_wrong_bulk_deletion_is_refused,
+            bulk::cm_10_more_than_a_hundred_customers_are_deleted_after_an_approval,
+            bulk::it_01_a_bulk_deletion_deletes_what_a_find_finds,
+            bulk::it_01_a_bulk_deletion_takes_what_the_actor_may_see,
+            bulk::it_01_what_is_changed_meanwhile_is_judged_again,
             contacts::cm_02_a_customer_has_one_primary_contact_whatever_happens_at_once,
             contacts::cm_02_email_is_checked_and_phone_normalised_in_the_tenants_region,
             contacts::cm_02_a_contact_has_roles_at_further_customers,

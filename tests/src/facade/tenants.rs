@@ -1,5 +1,6 @@
 //! Tenants do not reach each other (SPEC XT-01).
 
+use crm_core::approval::{Approval, ApprovalId, ApprovalRequest, BulkDeletion};
 use crm_core::behavior::{BehaviorEvent, BehaviorType};
 use crm_core::catalog::Entity;
 use crm_core::contact::{Contact, ContactRole};
@@ -31,6 +32,7 @@ struct Estate {
     milestone: MilestoneId,
     event: BehaviorEvent,
     renewal: RenewalId,
+    approval: ApprovalId,
 }
 
 /// Fills a tenant with some of everything.
@@ -66,7 +68,10 @@ async fn furnish(world: &World, ctx: &Context) -> Estate {
     let event = crm.behavior().record(ctx, event).await.unwrap().value;
     let renewal = Renewal::new(top, "Secret plan", now.date_naive());
     let renewal = crm.renewals().create(ctx, renewal).await.unwrap().id;
-    Estate { top, below, contact, interaction, invoice, milestone, event, renewal }
+    let (entity, criteria) = ("customer".to_owned(), is("display_name", "eq", "Secret Branch"));
+    let request = ApprovalRequest::BulkDelete { entity, criteria, reason: "Secret reason".to_owned() };
+    let approval = crm.approvals().request(ctx, request).await.unwrap().id;
+    Estate { top, below, contact, interaction, invoice, milestone, event, renewal, approval }
 }
 
 /// Everything that all reads together show of a tenant.
@@ -78,6 +83,7 @@ pub(super) async fn dump(crm: &Crm, tenant: TenantId) -> Vec<String> {
     }
     let ctx = Context::system(tenant);
     let mut shown = Vec::new();
+    of::<Approval>(crm, &ctx, &mut shown).await;
     of::<Customer>(crm, &ctx, &mut shown).await;
     of::<Contact>(crm, &ctx, &mut shown).await;
     of::<ContactRole>(crm, &ctx, &mut shown).await;
@@ -130,6 +136,7 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
             crm.contacts().get(&ctx, theirs.contact.id).await.unwrap_err().code(),
             crm.interactions().get(&ctx, theirs.interaction.id).await.unwrap_err().code(),
             crm.invoices().get(&ctx, theirs.invoice).await.unwrap_err().code(),
+            crm.approvals().get(&ctx, theirs.approval).await.unwrap_err().code(),
             crm.log().history::<Customer>(&manager, theirs.top).await.unwrap_err().code(),
             crm.log().history::<Interaction>(&manager, theirs.interaction.id).await.unwrap_err().code(),
             crm.log().as_of::<Customer>(&manager, theirs.top, since).await.unwrap_err().code(),
@@ -196,6 +203,13 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
                 .code(),
             crm.renewals().set_status(&ctx, theirs.renewal, RenewalStatus::Paused).await.unwrap_err().code(),
         ]);
+        codes.extend([
+            crm.invoices().issue(&ctx, theirs.invoice, any).await.unwrap_err().code(),
+            crm.profiles().of(&ctx, theirs.top).await.unwrap_err().code(),
+            crm.profiles().statistics(&ctx, theirs.top).await.unwrap_err().code(),
+            crm.approvals().approve(&manager, theirs.approval, any, None).await.unwrap_err().code(),
+            crm.approvals().reject(&ctx, theirs.approval, any, None).await.unwrap_err().code(),
+        ]);
         let with_contact = Interaction { contact_id: Some(theirs.contact.id), ..world.touch(mine, "spy") };
         codes.push(crm.interactions().log(&ctx, with_contact).await.unwrap_err().code());
         let invoice = Invoice::issued(theirs.top, "SPY", world.env.now(), Currency::USD);
@@ -224,6 +238,17 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
         assert!(matching::<BehaviorEvent>(crm, &ctx, by("customer.id")).await.is_empty());
         assert!(matching::<Renewal>(crm, &ctx, by("customer_id")).await.is_empty());
         assert!(matching::<InvoiceLine>(crm, &ctx, by("invoice.customer_id")).await.is_empty());
+        assert!(
+            matching::<Approval>(crm, &ctx, is("id", "eq", theirs.approval.to_string())).await.is_empty()
+        );
+        let open = crm.approvals().pending(&ctx, 50, None).await.unwrap().items;
+        assert!(open.len() == 1 && open[0].id != theirs.approval);
+        for none in [
+            crm.customers().delete_matching(&ctx, by("id"), "spy").await.unwrap().value,
+            crm.interactions().delete_matching(&ctx, by("customer_id"), "spy").await.unwrap().value,
+        ] {
+            assert_eq!(none, BulkDeletion::Deleted(0));
+        }
         let totals = Totals::default().matching(by("customer_id")).sum("total");
         let sums = crm.invoices().totals(&ctx, &totals).await.unwrap();
         assert_eq!(format!("{:?}", sums[0].measures), "[Int(0), Decimal(0)]");
