@@ -12,6 +12,7 @@
 //! - [`criteria`]: the language that filters records and defines segments.
 //! - [`segment`]: groups of customers, by hand and by criteria.
 //! - [`lifecycle`], [`journey`]: the stages that customers go through, and what they reach on the way.
+//! - [`score`]: how customers do, as numbers and grades, by models that are data.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
 //! - [`sweep`]: bulk work in pieces.
@@ -43,6 +44,7 @@ pub mod policy;
 pub mod query;
 pub mod record;
 pub mod relationship;
+pub mod score;
 pub mod segment;
 pub mod store;
 pub mod sweep;
@@ -79,6 +81,8 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<lifecycle::StageTransition>()
         .with::<note::Note>()
         .with::<relationship::Relationship>()
+        .with::<score::Score>()
+        .with::<score::ScoringModel>()
         .with::<segment::Segment>()
         .with::<segment::SegmentMember>()
         .with::<sweep::Sweep>()

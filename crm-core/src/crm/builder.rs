@@ -9,6 +9,7 @@ use crate::crm::{Crm, Inner};
 use crate::cursor::CursorKeys;
 use crate::env::{Env, SystemEnv};
 use crate::policy::{Policy, RolePolicy};
+use crate::score::ScoreFactors;
 use crate::store::Store;
 
 /// Collects what a [`Crm`] works with.
@@ -18,6 +19,7 @@ pub struct CrmBuilder {
     policy: Arc<dyn Policy>,
     keys: Vec<Vec<u8>>,
     geocoder: Option<Arc<dyn Geocoder>>,
+    score_factors: Option<Arc<dyn ScoreFactors>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -44,6 +46,7 @@ impl CrmBuilder {
             policy: Arc::new(RolePolicy),
             keys: Vec::new(),
             geocoder: None,
+            score_factors: None,
             deadline: Duration::from_secs(5),
             slow_call: Duration::from_secs(1),
         }
@@ -80,6 +83,12 @@ impl CrmBuilder {
         self
     }
 
+    /// What knows the factors of scores; none unless set.
+    pub fn score_factors(mut self, factors: impl ScoreFactors) -> Self {
+        self.score_factors = Some(Arc::new(factors));
+        self
+    }
+
     /// How long a contended command is decided again before it is refused; 5 s unless set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -101,7 +110,8 @@ impl CrmBuilder {
         {
             return Err(BuildError::Entity(missing.name));
         }
-        let Self { store, env, policy, geocoder, deadline, slow_call, .. } = self;
-        Ok(Crm { inner: Arc::new(Inner { store, env, policy, cursors, geocoder, deadline, slow_call }) })
+        let Self { store, env, policy, geocoder, score_factors, deadline, slow_call, .. } = self;
+        let inner = Inner { store, env, policy, cursors, geocoder, score_factors, deadline, slow_call };
+        Ok(Crm { inner: Arc::new(inner) })
     }
 }

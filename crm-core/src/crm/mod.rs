@@ -23,6 +23,7 @@ use crate::log::Logs;
 use crate::note::Notes;
 use crate::policy::Policy;
 use crate::relationship::Relationships;
+use crate::score::{ScoreFactors, Scores};
 use crate::segment::Segments;
 use crate::store::Store;
 use crate::sweep::Sweeps;
@@ -41,6 +42,7 @@ struct Inner {
     policy: Arc<dyn Policy>,
     cursors: CursorKeys,
     geocoder: Option<Arc<dyn Geocoder>>,
+    score_factors: Option<Arc<dyn ScoreFactors>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -148,6 +150,11 @@ impl Crm {
         Users::new(self)
     }
 
+    /// Scores of customers, and the models that they are calculated by.
+    pub fn scores(&self) -> Scores<'_> {
+        Scores::new(self)
+    }
+
     /// Groups of customers, by hand and by criteria.
     pub fn segments(&self) -> Segments<'_> {
         Segments::new(self)
@@ -184,6 +191,10 @@ impl Crm {
 
     pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {
         self.inner.geocoder.as_deref()
+    }
+
+    pub(crate) fn score_factors(&self) -> Option<&dyn ScoreFactors> {
+        self.inner.score_factors.as_deref()
     }
 
     pub(crate) fn cursors(&self) -> &CursorKeys {
