@@ -11,6 +11,7 @@ use crm_core::format::Currency;
 use crm_core::interaction::Interaction;
 use crm_core::invoice::{Invoice, InvoiceLine, InvoiceStatus, NewInvoice};
 use crm_core::log::{LogRow, Op, Origin};
+use crm_core::score::{Factors, ScoreType, ScoringModel};
 use crm_core::timeline::{Anchor, TimelineChange};
 use crm_core::value::{Instant, Value};
 use crm_core::{Context, Crm, Done, Env as _, Error, Expect};
@@ -106,6 +107,12 @@ async fn every_command(
         "invoices.update",
         crm.invoices().update(&key("paid"), invoice, Expect::Any, |i| i.status = InvoiceStatus::Paid)
     );
+    let admin = world.system().with_key(format!("{round}-model"));
+    told!("scores.put_model", crm.scores().put_model(&admin, ScoringModel::health()));
+    let known = Factors::from([("payment_history".to_owned(), Decimal::TEN)]);
+    told!("scores.record", crm.scores().record(&key("score"), customer, ScoreType::Health, known));
+    let health = ScoreType::Health;
+    told!("scores.record none", crm.scores().record(&key("score2"), other, health, Factors::new()));
     told!("customers.delete", crm.customers().delete(&key("delete"), customer, Expect::Any));
     told!("customers.restore", crm.customers().restore(&key("restore"), customer));
     state.customer = Some(customer);
@@ -152,6 +159,9 @@ pub async fn xt_02_each_command_tells_events_without_anything_personal(harness: 
         "interaction.deleted",
         "invoice.recorded",
         "invoice.updated",
+        "scoring_model.added",
+        "score.changed",
+        "score.needs_review",
     ] {
         assert!(names.contains(name), "{name} was not told; told were {names:?}");
     }
