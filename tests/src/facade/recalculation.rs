@@ -81,7 +81,13 @@ impl ScoreFactors for Source {
     }
 }
 
-fn with(store: Arc<dyn Store>, world: &World, source: impl ScoreFactors, deadline: Duration) -> Crm {
+/// A process with a source of factors.
+pub(super) fn with(
+    store: Arc<dyn Store>,
+    world: &World,
+    source: impl ScoreFactors,
+    deadline: Duration,
+) -> Crm {
     let builder = Crm::builder_shared(store).shared_env(world.env.clone()).cursor_key(KEY);
     builder.score_factors(source).deadline(deadline).build().unwrap()
 }
@@ -248,6 +254,32 @@ pub async fn lc_05_a_recalculation_goes_on_after_failures_and_resumes(harness: &
         assert_eq!(run(ctx, &asked).await.unwrap_err().code(), code);
     }
     assert!(source.asked().is_empty(), "nothing is asked for who may not, or for nothing");
+}
+
+/// Factors that nobody was given before.
+#[derive(Clone, Default)]
+pub(super) struct Fresh {
+    count: Arc<AtomicUsize>,
+}
+
+impl Fresh {
+    pub(super) fn next(&self) -> Factors {
+        let count = self.count.fetch_add(1, Ordering::SeqCst);
+        let payments = Decimal::from(count * 37 % 101);
+        [("logins".to_owned(), Decimal::new(count as i64, 4)), ("payments".to_owned(), payments)].into()
+    }
+}
+
+#[async_trait]
+impl ScoreFactors for Fresh {
+    async fn factors_of(
+        &self,
+        _: &Context,
+        customers: &[CustomerId],
+        _: &[String],
+    ) -> Result<FactorAnswer, FactorError> {
+        Ok(customers.iter().map(|id| (*id, Ok(self.next()))).collect())
+    }
 }
 
 /// Stores another model whenever it is asked, for so many times.
