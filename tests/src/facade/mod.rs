@@ -126,6 +126,7 @@ macro_rules! facade_properties {
             scores::lc_05_every_list_says_what_the_scores_say,
             recalculation::lc_05_a_recalculation_goes_on_after_failures_and_resumes,
             recalculation::lc_05_a_model_that_changes_meanwhile_is_the_one_that_counts,
+            recalculation::lc_05_who_is_deleted_meanwhile_is_left_out,
             recalculation::lc_05_contended_customers_fail_alone_and_lists_take_fixed_rounds,
             segments::lc_08_a_segment_is_checked_when_it_is_written,
             segments::lc_08_a_name_belongs_to_one_live_segment,

@@ -330,6 +330,47 @@ pub async fn lc_05_a_model_that_changes_meanwhile_is_the_one_that_counts(harness
     }
 }
 
+/// Deletes some of the customers that it is asked about, before it answers.
+struct Leaver {
+    crm: Crm,
+    leaving: Vec<CustomerId>,
+}
+
+#[async_trait]
+impl ScoreFactors for Leaver {
+    async fn factors_of(
+        &self,
+        ctx: &Context,
+        customers: &[CustomerId],
+        _: &[String],
+    ) -> Result<FactorAnswer, FactorError> {
+        for id in &self.leaving {
+            self.crm.customers().delete(ctx, *id, Expect::Any).await.unwrap();
+        }
+        Ok(customers.iter().map(|id| (*id, Ok(factors(&[("logins", "10")])))).collect())
+    }
+}
+
+/// A customer that is deleted while its score is calculated gets none, and counts as nothing; the others get theirs.
+pub async fn lc_05_who_is_deleted_meanwhile_is_left_out(harness: &dyn Harness) {
+    let world = World::new(harness).await;
+    let ctx = world.ada();
+    let mut ids = people(&world, 6).await;
+    put(&world, simple(OF)).await;
+    let leaving = vec![ids.remove(4), ids.remove(0)];
+    let leaver = Leaver { crm: world.crm.clone(), leaving: leaving.clone() };
+    let crm = with(world.store.clone(), &world, leaver, Duration::from_mins(2));
+    let done = crm.scores().recalculate(&ctx, &Recalculation::of(OF)).await.unwrap();
+    assert_eq!((done.computed, done.defaulted, done.failed, done.next), (4, 0, 0, None));
+    for id in leaving {
+        crm.customers().restore(&ctx, id).await.unwrap();
+        assert_eq!(score_of(&crm, &ctx, id, OF).await, None);
+        check(&crm, &ctx, id).await;
+    }
+    let scored: BTreeSet<_> = all::<Score>(&crm, &ctx).await.iter().map(|score| score.customer_id).collect();
+    assert_eq!(scored, ids.into_iter().collect());
+}
+
 /// A store that counts what it is asked, and on which some records stay contended.
 struct Stubborn {
     inner: Arc<dyn Store>,
