@@ -9,6 +9,7 @@ use crate::crm::{Crm, Inner};
 use crate::cursor::CursorKeys;
 use crate::env::{Env, SystemEnv};
 use crate::policy::{Policy, RolePolicy};
+use crate::profile::Panel;
 use crate::score::ScoreFactors;
 use crate::store::Store;
 
@@ -19,6 +20,7 @@ pub struct CrmBuilder {
     policy: Arc<dyn Policy>,
     keys: Vec<Vec<u8>>,
     geocoder: Option<Arc<dyn Geocoder>>,
+    panels: Vec<Arc<dyn Panel>>,
     score_factors: Option<Arc<dyn ScoreFactors>>,
     deadline: Duration,
     slow_call: Duration,
@@ -46,6 +48,7 @@ impl CrmBuilder {
             policy: Arc::new(RolePolicy),
             keys: Vec::new(),
             geocoder: None,
+            panels: Vec::new(),
             score_factors: None,
             deadline: Duration::from_secs(5),
             slow_call: Duration::from_secs(1),
@@ -83,6 +86,12 @@ impl CrmBuilder {
         self
     }
 
+    /// Adds what another system shows of a customer in its [`Customer360`](crate::profile::Customer360).
+    pub fn panel(mut self, panel: impl Panel) -> Self {
+        self.panels.push(Arc::new(panel));
+        self
+    }
+
     /// What knows the factors of scores; none unless set.
     pub fn score_factors(mut self, factors: impl ScoreFactors) -> Self {
         self.score_factors = Some(Arc::new(factors));
@@ -110,8 +119,9 @@ impl CrmBuilder {
         {
             return Err(BuildError::Entity(missing.name));
         }
-        let Self { store, env, policy, geocoder, score_factors, deadline, slow_call, .. } = self;
-        let inner = Inner { store, env, policy, cursors, geocoder, score_factors, deadline, slow_call };
+        let Self { store, env, policy, geocoder, panels, score_factors, deadline, slow_call, .. } = self;
+        let inner =
+            Inner { store, env, policy, cursors, geocoder, panels, score_factors, deadline, slow_call };
         Ok(Crm { inner: Arc::new(inner) })
     }
 }

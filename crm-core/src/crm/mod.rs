@@ -22,6 +22,7 @@ use crate::lifecycle::Lifecycles;
 use crate::log::Logs;
 use crate::note::Notes;
 use crate::policy::Policy;
+use crate::profile::{Panel, Profiles};
 use crate::relationship::Relationships;
 use crate::score::{ScoreFactors, Scores};
 use crate::segment::Segments;
@@ -42,6 +43,7 @@ struct Inner {
     policy: Arc<dyn Policy>,
     cursors: CursorKeys,
     geocoder: Option<Arc<dyn Geocoder>>,
+    panels: Vec<Arc<dyn Panel>>,
     score_factors: Option<Arc<dyn ScoreFactors>>,
     deadline: Duration,
     slow_call: Duration,
@@ -145,6 +147,11 @@ impl Crm {
         Notes::new(self)
     }
 
+    /// Customers as a whole: the 360° view, statistics.
+    pub fn profiles(&self) -> Profiles<'_> {
+        Profiles::new(self)
+    }
+
     /// Users of the tenant.
     pub fn users(&self) -> Users<'_> {
         Users::new(self)
@@ -191,6 +198,10 @@ impl Crm {
 
     pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {
         self.inner.geocoder.as_deref()
+    }
+
+    pub(crate) fn panels(&self) -> &[Arc<dyn Panel>] {
+        &self.inner.panels
     }
 
     pub(crate) fn score_factors(&self) -> Option<&dyn ScoreFactors> {

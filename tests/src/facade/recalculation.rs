@@ -6,20 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crm_core::catalog::Catalog;
 use crm_core::customer::CustomerId;
 use crm_core::score::{
     FactorAnswer, FactorError, Factors, Recalculation, Score, ScoreFactors, ScoreFailure, ScoreType,
     ScoringModel, Which,
 };
-use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
-use crm_core::value::Instant;
-use crm_core::{Context, Crm, Error, Expect, TenantId};
-use futures_util::stream::BoxStream;
+use crm_core::store::Store;
+use crm_core::{Context, Crm, Error, Expect};
 use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+use super::counting::Counting;
 use super::dice::Dice;
 use super::scores::{check, factors, put, score_of, simple};
 use super::world::{KEY, World, all, is, person, seed};
@@ -371,57 +369,6 @@ pub async fn lc_05_who_is_deleted_meanwhile_is_left_out(harness: &dyn Harness) {
     assert_eq!(scored, ids.into_iter().collect());
 }
 
-/// A store that counts what it is asked, and on which some records stay contended.
-struct Stubborn {
-    inner: Arc<dyn Store>,
-    contended: BTreeSet<Uuid>,
-    reads: Arc<AtomicUsize>,
-}
-
-#[async_trait]
-impl Store for Stubborn {
-    fn catalog(&self) -> &Catalog {
-        self.inner.catalog()
-    }
-    async fn commit(&self, change: &ChangeSet) -> Result<(), CommitError> {
-        if change.writes.iter().any(|write| self.contended.contains(&write.record().id())) {
-            return Err(CommitError::Contended);
-        }
-        self.inner.commit(change).await
-    }
-    async fn read(&self, tenant: TenantId, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
-        self.inner.read(tenant, reads).await
-    }
-    fn scan(
-        &self,
-        tenant: TenantId,
-        query: Query,
-    ) -> BoxStream<'static, Result<crm_core::record::Record, StoreError>> {
-        self.inner.scan(tenant, query)
-    }
-    async fn seal_log(&self, tenant: TenantId, limit: usize) -> Result<usize, StoreError> {
-        self.inner.seal_log(tenant, limit).await
-    }
-    async fn acknowledge(&self, tenant: TenantId, consumer: &str, number: i64) -> Result<(), StoreError> {
-        self.inner.acknowledge(tenant, consumer, number).await
-    }
-    async fn expire_keys(
-        &self,
-        tenant: TenantId,
-        before: Instant,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        self.inner.expire_keys(tenant, before, limit).await
-    }
-    async fn wakes(&self, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
-        self.inner.wakes(tenant).await
-    }
-    async fn rest(&self, attempt: u32) {
-        self.inner.rest(attempt).await;
-    }
-}
-
 /// Customers that others keep changing until the deadline fail alone; the rest of their chunk gets its scores. Every
 /// list takes the same number of rounds however long it is.
 pub async fn lc_05_contended_customers_fail_alone_and_lists_take_fixed_rounds(harness: &dyn Harness) {
@@ -433,12 +380,8 @@ pub async fn lc_05_contended_customers_fail_alone_and_lists_take_fixed_rounds(ha
         source.give(*id, Given::Known(factors(&[("logins", "30")])));
     }
     let contended: BTreeSet<CustomerId> = [ids[0], ids[7], ids[40]].into();
-    let reads = Arc::new(AtomicUsize::new(0));
-    let store = Arc::new(Stubborn {
-        inner: world.store.clone(),
-        contended: contended.iter().map(|id| id.0).collect(),
-        reads: reads.clone(),
-    });
+    let (store, reads) = Counting::over(world.store.clone());
+    let store = Arc::new(store.contended(contended.iter().map(|id| id.0)));
     let crm = with(store, &world, source.clone(), Duration::ZERO);
     let refused = crm.scores().record(&ctx, ids[7], OF, Factors::new()).await.unwrap_err();
     assert!(matches!(refused, Error::Contended), "{refused:?}");
