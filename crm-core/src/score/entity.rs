@@ -179,3 +179,38 @@ impl Validate for Score {
         errors
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::Share;
+
+    #[test]
+    fn lc_05_a_score_that_is_not_the_sum_of_its_factors_is_not_stored() {
+        let share = |weighted| Share { weight: None, raw: None, weighted };
+        let factors = Breakdown::from([("a".to_owned(), share(20)), ("b".to_owned(), share(21))]);
+        let good = Score {
+            id: ScoreId(uuid::Uuid::from_u128(1)),
+            meta: Meta::default(),
+            customer_id: CustomerId(uuid::Uuid::from_u128(2)),
+            score_type: ScoreType::Health,
+            score_value: 41,
+            grade: Grade::C,
+            factors,
+            calculated_at: Instant::UNIX_EPOCH,
+            valid_until: Instant::UNIX_EPOCH,
+            needs_review: false,
+            previous_value: None,
+            model_id: ScoringModelId(uuid::Uuid::from_u128(3)),
+        };
+        let wrong = |score: Score| {
+            let errors = score.to_record().clean();
+            errors.into_iter().map(|error| error.field).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(good.clone()), [""; 0]);
+        assert_eq!(wrong(Score { score_value: 42, ..good.clone() }), ["score_value"]);
+        assert_eq!(wrong(Score { grade: Grade::B, ..good.clone() }), ["grade"]);
+        assert_eq!(wrong(Score { factors: Breakdown::new(), ..good.clone() }), ["score_value"]);
+        assert_eq!(Score::from_record(&good.to_record()).unwrap(), good);
+    }
+}
