@@ -14,6 +14,7 @@
 //! - [`lifecycle`], [`journey`], [`renewal`], [`behavior`]: the stages that customers go through, what they reach on the
 //!   way, which of their contracts are to be renewed, and what they do with a product.
 //! - [`profile`]: a customer as a whole, in one call.
+//! - [`score`]: how customers do, as numbers and grades, by models that are data.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
 //! - [`sweep`]: bulk work in pieces; [`approval`]: what somebody else has to decide on.
@@ -49,6 +50,7 @@ pub mod query;
 pub mod record;
 pub mod relationship;
 pub mod renewal;
+pub mod score;
 pub mod segment;
 pub mod store;
 pub mod sweep;
@@ -88,6 +90,8 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<note::Note>()
         .with::<relationship::Relationship>()
         .with::<renewal::Renewal>()
+        .with::<score::Score>()
+        .with::<score::ScoringModel>()
         .with::<segment::Segment>()
         .with::<segment::SegmentMember>()
         .with::<sweep::Sweep>()

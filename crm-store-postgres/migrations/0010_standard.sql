@@ -319,6 +319,11 @@ CREATE TABLE "customer_lifecycles" (
     "total_revenue" numeric NOT NULL,
     "purchase_count" bigint NOT NULL,
     "currency" text COLLATE "C",
+    "health_score" bigint,
+    "engagement_score" bigint,
+    "value_score" bigint,
+    "churn_risk_score" bigint,
+    "upsell_potential_score" bigint,
     CONSTRAINT "customer_lifecycles_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "customer_lifecycles_currency_length" CHECK (char_length("currency") <= 3),
     CONSTRAINT "customer_lifecycles_first_purchase_date_last_purchase__19183123" CHECK ("first_purchase_date" <= "last_purchase_date")
@@ -327,6 +332,7 @@ CREATE INDEX "customer_lifecycles_by_stage" ON "customer_lifecycles" (tenant, "c
 CREATE INDEX "customer_lifecycles_by_previous" ON "customer_lifecycles" (tenant, "previous_stage_id" NULLS FIRST, id);
 CREATE INDEX "customer_lifecycles_by_purchase" ON "customer_lifecycles" (tenant, "last_purchase_date" NULLS FIRST, id);
 CREATE INDEX "customer_lifecycles_by_revenue" ON "customer_lifecycles" (tenant, "total_revenue" NULLS FIRST, id);
+CREATE INDEX "customer_lifecycles_by_health" ON "customer_lifecycles" (tenant, "health_score" NULLS FIRST, id);
 CREATE INDEX "customer_lifecycles_customer_id_link" ON "customer_lifecycles" (tenant, "customer_id") WHERE "customer_id" IS NOT NULL;
 
 CREATE TABLE "external_ids" (
@@ -574,6 +580,52 @@ CREATE TABLE "renewals" (
 CREATE INDEX "renewals_by_customer" ON "renewals" (tenant, "customer_id" NULLS FIRST, "due_on" NULLS FIRST, id);
 CREATE INDEX "renewals_by_status" ON "renewals" (tenant, "status" NULLS FIRST, "due_on" NULLS FIRST, id);
 
+CREATE TABLE "scoring_models" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "name" text COLLATE "C" NOT NULL,
+    "score_type" text COLLATE "C" NOT NULL,
+    "factors" json NOT NULL,
+    "default_score" bigint NOT NULL,
+    "valid_days" bigint NOT NULL,
+    "is_active" boolean NOT NULL,
+    CONSTRAINT "scoring_models_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "scoring_models_name_length" CHECK (char_length("name") <= 100),
+    CONSTRAINT "scoring_models_score_type_codes" CHECK ("score_type" IN ('health', 'engagement', 'value', 'churn_risk', 'upsell_potential'))
+);
+CREATE UNIQUE INDEX "one_active_model_per_type" ON "scoring_models" (tenant, "score_type") WHERE deleted_at IS NULL AND "is_active";
+
+CREATE TABLE "scores" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "score_type" text COLLATE "C" NOT NULL,
+    "score_value" bigint NOT NULL,
+    "grade" text COLLATE "C" NOT NULL,
+    "factors" json NOT NULL,
+    "calculated_at" timestamptz(3) NOT NULL,
+    "valid_until" timestamptz(3) NOT NULL,
+    "needs_review" boolean NOT NULL,
+    "previous_value" bigint,
+    "model_id" uuid NOT NULL,
+    CONSTRAINT "scores_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "scores_score_type_codes" CHECK ("score_type" IN ('health', 'engagement', 'value', 'churn_risk', 'upsell_potential')),
+    CONSTRAINT "scores_grade_codes" CHECK ("grade" IN ('F', 'D', 'C', 'B', 'A'))
+);
+CREATE UNIQUE INDEX "one_score_per_type" ON "scores" (tenant, "customer_id", "score_type") WHERE deleted_at IS NULL;
+CREATE INDEX "scores_by_value" ON "scores" (tenant, "score_type" NULLS FIRST, "score_value" NULLS FIRST, id);
+CREATE INDEX "scores_by_validity" ON "scores" (tenant, "score_type" NULLS FIRST, "valid_until" NULLS FIRST, id);
+CREATE INDEX "scores_customer_id_link" ON "scores" (tenant, "customer_id") WHERE "customer_id" IS NOT NULL;
+CREATE INDEX "scores_model_id_link" ON "scores" (tenant, "model_id") WHERE "model_id" IS NOT NULL;
+
 CREATE TABLE "segments" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -703,6 +755,10 @@ ALTER TABLE "relationships" ADD CONSTRAINT "relationships_to_customer_id_fkey"
     FOREIGN KEY (tenant, "to_customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "renewals" ADD CONSTRAINT "renewals_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "scores" ADD CONSTRAINT "scores_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "scores" ADD CONSTRAINT "scores_model_id_fkey"
+    FOREIGN KEY (tenant, "model_id") REFERENCES "scoring_models" (tenant, id);
 ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_segment_id_fkey"
     FOREIGN KEY (tenant, "segment_id") REFERENCES "segments" (tenant, id);
 ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_customer_id_fkey"

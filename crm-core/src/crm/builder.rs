@@ -10,6 +10,7 @@ use crate::cursor::CursorKeys;
 use crate::env::{Env, SystemEnv};
 use crate::policy::{Policy, RolePolicy};
 use crate::profile::Panel;
+use crate::score::ScoreFactors;
 use crate::store::Store;
 
 /// Collects what a [`Crm`] works with.
@@ -20,6 +21,7 @@ pub struct CrmBuilder {
     keys: Vec<Vec<u8>>,
     geocoder: Option<Arc<dyn Geocoder>>,
     panels: Vec<Arc<dyn Panel>>,
+    score_factors: Option<Arc<dyn ScoreFactors>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -47,6 +49,7 @@ impl CrmBuilder {
             keys: Vec::new(),
             geocoder: None,
             panels: Vec::new(),
+            score_factors: None,
             deadline: Duration::from_secs(5),
             slow_call: Duration::from_secs(1),
         }
@@ -89,6 +92,12 @@ impl CrmBuilder {
         self
     }
 
+    /// What knows the factors of scores; none unless set.
+    pub fn score_factors(mut self, factors: impl ScoreFactors) -> Self {
+        self.score_factors = Some(Arc::new(factors));
+        self
+    }
+
     /// How long a contended command is decided again before it is refused; 5 s unless set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -110,9 +119,9 @@ impl CrmBuilder {
         {
             return Err(BuildError::Entity(missing.name));
         }
-        let Self { store, env, policy, geocoder, panels, deadline, slow_call, .. } = self;
-        Ok(Crm {
-            inner: Arc::new(Inner { store, env, policy, cursors, geocoder, panels, deadline, slow_call }),
-        })
+        let Self { store, env, policy, geocoder, panels, score_factors, deadline, slow_call, .. } = self;
+        let inner =
+            Inner { store, env, policy, cursors, geocoder, panels, score_factors, deadline, slow_call };
+        Ok(Crm { inner: Arc::new(inner) })
     }
 }

@@ -28,6 +28,7 @@ use crate::policy::Policy;
 use crate::profile::{Panel, Profiles};
 use crate::relationship::Relationships;
 use crate::renewal::Renewals;
+use crate::score::{ScoreFactors, Scores};
 use crate::segment::Segments;
 use crate::store::Store;
 use crate::sweep::Sweeps;
@@ -47,6 +48,7 @@ struct Inner {
     cursors: CursorKeys,
     geocoder: Option<Arc<dyn Geocoder>>,
     panels: Vec<Arc<dyn Panel>>,
+    score_factors: Option<Arc<dyn ScoreFactors>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -174,6 +176,11 @@ impl Crm {
         Users::new(self)
     }
 
+    /// Scores of customers, and the models that they are calculated by.
+    pub fn scores(&self) -> Scores<'_> {
+        Scores::new(self)
+    }
+
     /// Groups of customers, by hand and by criteria.
     pub fn segments(&self) -> Segments<'_> {
         Segments::new(self)
@@ -223,6 +230,10 @@ impl Crm {
 
     pub(crate) fn panels(&self) -> &[Arc<dyn Panel>] {
         &self.inner.panels
+    }
+
+    pub(crate) fn score_factors(&self) -> Option<&dyn ScoreFactors> {
+        self.inner.score_factors.as_deref()
     }
 
     pub(crate) fn cursors(&self) -> &CursorKeys {

@@ -86,7 +86,7 @@ pub struct AdvanceStage {
     pub customer: CustomerId,
     /// The stage to go to.
     pub to: StageId,
-    /// Which version of its [`CustomerLifecycle`] it applies to.
+    /// Which version of its [`CustomerLifecycle`] it applies to. That version moves when a score changes, too.
     pub expect: Expect,
     /// Why, at most 500 characters.
     pub reason: Option<String>,

@@ -45,6 +45,7 @@ crate::codes! {
     index(name = "customer_lifecycles_by_previous", fields("previous_stage_id")),
     index(name = "customer_lifecycles_by_purchase", fields("last_purchase_date")),
     index(name = "customer_lifecycles_by_revenue", fields("total_revenue")),
+    index(name = "customer_lifecycles_by_health", fields("health_score")),
     check(ordered("first_purchase_date", "last_purchase_date"))
 )]
 pub struct CustomerLifecycle {
@@ -84,6 +85,21 @@ pub struct CustomerLifecycle {
     pub purchase_count: i64,
     /// The tenant's currency at the first purchase; the total is in it.
     pub currency: Option<Currency>,
+    /// Its [`Score`](crate::score::Score) of the type health, 0 to 100; none before the first calculation.
+    #[field(int(0, 100))]
+    pub health_score: Option<i64>,
+    /// Its score of the type engagement.
+    #[field(int(0, 100))]
+    pub engagement_score: Option<i64>,
+    /// Its score of the type value.
+    #[field(int(0, 100))]
+    pub value_score: Option<i64>,
+    /// Its score of the type churn risk.
+    #[field(int(0, 100))]
+    pub churn_risk_score: Option<i64>,
+    /// Its score of the type upsell potential.
+    #[field(int(0, 100))]
+    pub upsell_potential_score: Option<i64>,
 }
 
 impl CustomerLifecycle {
@@ -104,6 +120,11 @@ impl CustomerLifecycle {
             total_revenue: Decimal::ZERO,
             purchase_count: 0,
             currency: None,
+            health_score: None,
+            engagement_score: None,
+            value_score: None,
+            churn_risk_score: None,
+            upsell_potential_score: None,
         }
     }
 }

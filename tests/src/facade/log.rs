@@ -14,6 +14,7 @@ use crm_core::invoice::{Invoice, InvoiceLine, InvoiceStatus, NewInvoice};
 use crm_core::journey::{Milestone, MilestoneType};
 use crm_core::log::{LogRow, Op, Origin};
 use crm_core::renewal::{Renewal, RenewalStatus};
+use crm_core::score::{Factors, ScoreType, ScoringModel};
 use crm_core::timeline::{Anchor, TimelineChange};
 use crm_core::value::{Instant, Value};
 use crm_core::{Context, Crm, Done, Env as _, Error, Expect};
@@ -129,6 +130,12 @@ async fn every_command(
     let plan = told!("renewals.create", crm.renewals().create(&key("plan"), plan)).id;
     let status = RenewalStatus::Paused;
     told!("renewals.update", crm.renewals().set_status(&key("plan paused"), plan, status));
+    let admin = world.system().with_key(format!("{round}-model"));
+    told!("scores.put_model", crm.scores().put_model(&admin, ScoringModel::health()));
+    let known = Factors::from([("payment_history".to_owned(), Decimal::TEN)]);
+    told!("scores.record", crm.scores().record(&key("score"), customer, ScoreType::Health, known));
+    let health = ScoreType::Health;
+    told!("scores.record none", crm.scores().record(&key("score2"), other, health, Factors::new()));
     told!("customers.delete", crm.customers().delete(&key("delete"), customer, Expect::Any));
     told!("customers.restore", crm.customers().restore(&key("restore"), customer));
     state.customer = Some(customer);
@@ -181,6 +188,9 @@ pub async fn xt_02_each_command_tells_events_without_anything_personal(harness: 
         "milestone.updated",
         "renewal.created",
         "renewal.paused",
+        "scoring_model.added",
+        "score.changed",
+        "score.needs_review",
     ] {
         assert!(names.contains(name), "{name} was not told; told were {names:?}");
     }

@@ -41,10 +41,12 @@ pub mod notes;
 pub mod profiles;
 pub mod purchases;
 pub mod races;
+pub mod recalculation;
 pub mod refusals;
 pub mod related;
 pub mod relationships;
 pub mod renewals;
+pub mod scores;
 pub mod segments;
 pub mod stages;
 pub mod statistics;
@@ -166,6 +168,17 @@ macro_rules! facade_properties {
             refusals::xt_04_each_role_may_do_its_own,
             refusals::xt_06_instants_are_truncated_to_milliseconds,
             refusals::xt_11_settings_decide_zone_region_and_currency,
+            scores::lc_05_a_score_is_the_sum_of_its_factors_and_stands_in_the_lifecycle,
+            scores::lc_05_grades_begin_at_20_40_60_and_80,
+            scores::lc_05_a_score_is_stale_from_the_exact_millisecond,
+            scores::lc_05_no_calculation_is_lost_whatever_happens_at_once,
+            scores::lc_05_one_model_of_a_type_is_active,
+            scores::lc_05_wrong_factors_are_refused_and_a_repeat_gives_the_first_score,
+            scores::lc_05_every_list_says_what_the_scores_say,
+            recalculation::lc_05_a_recalculation_goes_on_after_failures_and_resumes,
+            recalculation::lc_05_a_model_that_changes_meanwhile_is_the_one_that_counts,
+            recalculation::lc_05_who_is_deleted_meanwhile_is_left_out,
+            recalculation::lc_05_contended_customers_fail_alone_and_lists_take_fixed_rounds,
             segments::lc_08_a_segment_is_checked_when_it_is_written,
             segments::lc_08_a_name_belongs_to_one_live_segment,
             segments::lc_08_static_members_are_those_of_a_set,

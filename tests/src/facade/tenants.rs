@@ -14,6 +14,7 @@ use crm_core::lifecycle::{
     AdvanceStage, CustomerLifecycle, LifecycleHistory, LifecycleStage, StageTransition,
 };
 use crm_core::renewal::{Renewal, RenewalId, RenewalStatus};
+use crm_core::score::{Factors, Score, ScoreType, ScoringModel};
 use crm_core::timeline::{Anchor, TimelineRequest};
 use crm_core::{Context, Crm, Env as _, Expect, Find, TenantId, Totals};
 use rust_decimal::Decimal;
@@ -57,6 +58,9 @@ async fn furnish(world: &World, ctx: &Context) -> Estate {
     let invoice = Invoice::issued(top, "R-1", world.env.now(), Currency::USD);
     let lines = vec![InvoiceLine::new("Secret service", Decimal::TWO, Decimal::TEN)];
     let invoice = crm.invoices().record(ctx, NewInvoice { invoice, lines }).await.unwrap().id;
+    let scores = crm.scores();
+    scores.put_model(&Context::system(ctx.tenant), ScoringModel::health()).await.unwrap();
+    scores.record(ctx, top, ScoreType::Health, Factors::new()).await.unwrap();
     let now = world.env.now();
     let milestone = Milestone::new(top, MilestoneType::FirstContact, now);
     let milestone = crm.journey().reach(ctx, milestone).await.unwrap().id;
@@ -98,6 +102,8 @@ pub(super) async fn dump(crm: &Crm, tenant: TenantId) -> Vec<String> {
     of::<LifecycleHistory>(crm, &ctx, &mut shown).await;
     of::<LifecycleStage>(crm, &ctx, &mut shown).await;
     of::<StageTransition>(crm, &ctx, &mut shown).await;
+    of::<Score>(crm, &ctx, &mut shown).await;
+    of::<ScoringModel>(crm, &ctx, &mut shown).await;
     of::<User>(crm, &ctx, &mut shown).await;
     shown.push(format!("{:?}", crm.settings().get(&ctx).await.unwrap()));
     let request = TimelineRequest {
@@ -216,6 +222,9 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
         codes.push(
             crm.invoices().record(&ctx, NewInvoice { invoice, lines: Vec::new() }).await.unwrap_err().code(),
         );
+        let health = ScoreType::Health;
+        let known = Factors::from([("payment_history".to_owned(), Decimal::ONE)]);
+        codes.push(crm.scores().record(&ctx, theirs.top, health, known).await.unwrap_err().code());
         assert!(codes.iter().all(|code| *code == "not_found"), "{codes:?}");
         let below = Customer { parent_id: Some(theirs.top), ..person("Spy") };
         let refused = [
@@ -227,6 +236,16 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
         assert!(crm.customers().get_many(&ctx, &[theirs.top, theirs.below]).await.unwrap().is_empty());
         assert!(crm.contacts().of_customer(&ctx, theirs.top).await.unwrap().is_empty());
         let by = |field: &str| is(field, "eq", theirs.top.to_string());
+        assert!(crm.scores().of_customer(&ctx, theirs.top).await.unwrap().is_empty());
+        assert_eq!(crm.scores().trend(&ctx, theirs.top, health).await.unwrap(), None);
+        assert_eq!(crm.scores().distribution(&ctx, health).await.unwrap().total(), 1, "only its own");
+        let risky = crm.scores().at_risk(&ctx, health, 101, 99, None).await.unwrap().items;
+        assert!(risky.len() == 1 && risky[0].customer_id != theirs.top);
+        let stale = crm.scores().stale(&ctx, health, 99, None).await.unwrap().items;
+        assert!(stale.iter().all(|stale| stale.customer != theirs.top && stale.customer != theirs.below));
+        assert_eq!(crm.scores().models(&ctx).await.unwrap().len(), 1);
+        assert!(matching::<Score>(crm, &ctx, by("customer_id")).await.is_empty());
+        assert!(matching::<CustomerLifecycle>(crm, &ctx, by("id")).await.is_empty());
         assert!(matching::<Customer>(crm, &ctx, by("id")).await.is_empty());
         assert!(matching::<Customer>(crm, &ctx, by("parent_id")).await.is_empty());
         assert!(matching::<Contact>(crm, &ctx, by("customer_id")).await.is_empty());
