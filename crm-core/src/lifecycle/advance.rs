@@ -5,15 +5,14 @@ use uuid::Uuid;
 
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
-use crate::customer::{Customer, CustomerId, CustomerStatus, Expect, live_customer};
-use crate::directory::UserId;
-use crate::journey::{Milestone, Reached, reached_needs};
+use crate::customer::{Customer, CustomerId, Expect, live_customer};
+use crate::journey::{Reached, reached_needs};
+use crate::lifecycle::step::{Step, follow_stage, take_step};
 use crate::lifecycle::{
-    CustomerLifecycle, LifecycleHistory, LifecycleHistoryId, LifecycleStage, StageCategory, StageId,
-    StageTrigger, live_stages, live_transitions, stage_needs, transition_needs,
+    CustomerLifecycle, LifecycleStage, StageCategory, StageId, StageTrigger, live_stages, live_transitions,
+    stage_needs, transition_needs,
 };
 use crate::policy::Action;
-use crate::record::{FieldError, Meta};
 use crate::renewal::{active_renewals, pause_renewals};
 
 /// Why a customer does not change its stage.
@@ -183,30 +182,11 @@ impl Command for AdvanceStage {
         };
         let (from, to) = (stage(before.current_stage_id)?, stage(self.to)?);
         self.check(from, to, &stages, loaded)?;
-        changes.guard_live(LifecycleStage::def(), to.id.0);
         let mut after = before.clone();
-        after.previous_stage_id = Some(from.id);
-        after.current_stage_id = to.id;
-        after.entered_stage_at = changes.now();
-        after.stage_changes += 1;
-        let mut known = Reached::of(loaded)?;
-        let re_churned = known.has_won_back(self.customer) && to.category == StageCategory::PostCustomer;
-        after.is_re_churned |= re_churned;
+        let step = Step { from, to, reason: self.reason.clone(), trigger: self.trigger };
+        take_step(&mut after, &step, &mut Reached::of(loaded)?, changes)?;
         let after = changes.update(&before, &after)?;
-        self.record(&after, from, to, changes)?;
-        if re_churned {
-            changes.event("lifecycle.re_churned", json!({ "customer_id": self.customer }));
-        }
-        if let Some(reached) = to.milestone {
-            known.reach(Milestone::new(self.customer, reached, changes.now()), changes)?;
-        }
-        let status = to.category.status();
-        if customer.status == CustomerStatus::Inactive || customer.status == status {
-            changes.guard_version(&customer.to_record());
-        } else {
-            changes.update(&customer, &Customer { status, ..customer.clone() })?;
-            changes.event("customer.updated", json!({ "customer_id": self.customer }));
-        }
+        follow_stage(&customer, to, changes)?;
         if to.category == StageCategory::PostCustomer {
             pause_renewals(&customer, loaded, changes)?;
         }
@@ -215,41 +195,5 @@ impl Command for AdvanceStage {
 
     fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {
         loaded.get(self.customer).ok().flatten()
-    }
-}
-
-impl AdvanceStage {
-    fn record(
-        &self,
-        after: &CustomerLifecycle,
-        from: &LifecycleStage,
-        to: &LifecycleStage,
-        changes: &mut Changes<'_>,
-    ) -> Result<(), Vec<FieldError>> {
-        changes.insert(&LifecycleHistory {
-            id: LifecycleHistoryId(Uuid::nil()),
-            meta: Meta::default(),
-            customer_id: self.customer,
-            sequence: after.stage_changes,
-            from_stage_id: Some(from.id),
-            to_stage_id: to.id,
-            from_stage: Some(from.name.clone()),
-            to_stage: to.name.clone(),
-            to_category: to.category,
-            changed_at: after.entered_stage_at,
-            changed_by: changes.context().user_id().map(UserId),
-            reason: self.reason.clone(),
-            trigger: self.trigger,
-        })?;
-        changes.event(
-            "lifecycle.stage_changed",
-            json!({
-                "customer_id": self.customer,
-                "from_stage_id": from.id, "from": from.name,
-                "to_stage_id": to.id, "to": to.name,
-                "trigger": self.trigger,
-            }),
-        );
-        Ok(())
     }
 }

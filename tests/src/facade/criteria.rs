@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Duration;
 use chrono_tz::Tz;
+use crm_core::account::Account;
 use crm_core::catalog::Entity;
 use crm_core::criteria::{Criteria, Scope};
-use crm_core::customer::Customer;
+use crm_core::customer::{Customer, CustomerType};
 use crm_core::interaction::Interaction;
 use crm_core::invoice::{Invoice, InvoiceLine};
+use crm_core::lifecycle::AdvanceStage;
 use crm_core::value::{Instant, Value, format_instant};
 use crm_core::{Context, Crm, Error, Find, RecordId as _, Totals};
 use serde_json::{Value as Json, json};
@@ -16,7 +18,7 @@ use uuid::Uuid;
 
 use super::criteria_data::{Data, NAMES, NUMBERS, PARTS, TAGS};
 use super::dice::Dice;
-use super::world::{World, at, is, seed};
+use super::world::{World, at, is, person, seed};
 use crate::{Harness, size};
 
 /// The types of fields, by what may be asked of them.

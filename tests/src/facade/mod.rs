@@ -34,6 +34,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod money;
 pub mod notes;
+pub mod purchases;
 pub mod races;
 pub mod refusals;
 pub mod related;
@@ -122,6 +123,11 @@ macro_rules! facade_properties {
             journey::lc_11_milestones_are_those_of_a_model,
             journey::lc_11_milestones_are_highlighted_in_the_timeline,
             journey::lc_11_wrong_milestones_are_refused_and_repeats_change_nothing,
+            purchases::lc_04_the_totals_are_those_of_the_invoices,
+            purchases::lc_04_a_repeated_request_counts_once,
+            purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,
+            purchases::lc_04_revenue_is_in_one_currency_at_the_recorded_rate,
+            purchases::cm_10_a_missing_tax_id_blocks_invoicing,
             log::xt_02_each_command_tells_events_without_anything_personal,
             log::xt_02_all_consumers_see_one_order_and_nothing_is_lost,
             log::xt_03_a_repeat_of_any_command_changes_nothing,
