@@ -13,6 +13,7 @@
 //! - [`segment`]: groups of customers, by hand and by criteria.
 //! - [`lifecycle`], [`journey`], [`renewal`], [`behavior`]: the stages that customers go through, what they reach on the
 //!   way, which of their contracts are to be renewed, and what they do with a product.
+//! - [`profile`]: a customer as a whole, in one call.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
 //! - [`sweep`]: bulk work in pieces.
@@ -42,6 +43,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod note;
 pub mod policy;
+pub mod profile;
 pub mod query;
 pub mod record;
 pub mod relationship;

@@ -9,6 +9,7 @@ use crate::crm::{Crm, Inner};
 use crate::cursor::CursorKeys;
 use crate::env::{Env, SystemEnv};
 use crate::policy::{Policy, RolePolicy};
+use crate::profile::Panel;
 use crate::store::Store;
 
 /// Collects what a [`Crm`] works with.
@@ -18,6 +19,7 @@ pub struct CrmBuilder {
     policy: Arc<dyn Policy>,
     keys: Vec<Vec<u8>>,
     geocoder: Option<Arc<dyn Geocoder>>,
+    panels: Vec<Arc<dyn Panel>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -44,6 +46,7 @@ impl CrmBuilder {
             policy: Arc::new(RolePolicy),
             keys: Vec::new(),
             geocoder: None,
+            panels: Vec::new(),
             deadline: Duration::from_secs(5),
             slow_call: Duration::from_secs(1),
         }
@@ -80,6 +83,12 @@ impl CrmBuilder {
         self
     }
 
+    /// Adds what another system shows of a customer in its [`Customer360`](crate::profile::Customer360).
+    pub fn panel(mut self, panel: impl Panel) -> Self {
+        self.panels.push(Arc::new(panel));
+        self
+    }
+
     /// How long a contended command is decided again before it is refused; 5 s unless set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -101,7 +110,9 @@ impl CrmBuilder {
         {
             return Err(BuildError::Entity(missing.name));
         }
-        let Self { store, env, policy, geocoder, deadline, slow_call, .. } = self;
-        Ok(Crm { inner: Arc::new(Inner { store, env, policy, cursors, geocoder, deadline, slow_call }) })
+        let Self { store, env, policy, geocoder, panels, deadline, slow_call, .. } = self;
+        Ok(Crm {
+            inner: Arc::new(Inner { store, env, policy, cursors, geocoder, panels, deadline, slow_call }),
+        })
     }
 }

@@ -24,6 +24,7 @@ use crate::lifecycle::Lifecycles;
 use crate::log::Logs;
 use crate::note::Notes;
 use crate::policy::Policy;
+use crate::profile::{Panel, Profiles};
 use crate::relationship::Relationships;
 use crate::renewal::Renewals;
 use crate::segment::Segments;
@@ -44,6 +45,7 @@ struct Inner {
     policy: Arc<dyn Policy>,
     cursors: CursorKeys,
     geocoder: Option<Arc<dyn Geocoder>>,
+    panels: Vec<Arc<dyn Panel>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -156,6 +158,11 @@ impl Crm {
         Notes::new(self)
     }
 
+    /// Customers as a whole: the 360° view, statistics.
+    pub fn profiles(&self) -> Profiles<'_> {
+        Profiles::new(self)
+    }
+
     /// Users of the tenant.
     pub fn users(&self) -> Users<'_> {
         Users::new(self)
@@ -202,6 +209,10 @@ impl Crm {
 
     pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {
         self.inner.geocoder.as_deref()
+    }
+
+    pub(crate) fn panels(&self) -> &[Arc<dyn Panel>] {
+        &self.inner.panels
     }
 
     pub(crate) fn cursors(&self) -> &CursorKeys {

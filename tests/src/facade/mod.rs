@@ -24,6 +24,7 @@ pub mod addresses;
 pub mod behavior;
 pub mod churn;
 pub mod contacts;
+mod counting;
 pub mod criteria;
 pub mod customers;
 pub mod finding;
@@ -34,6 +35,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod money;
 pub mod notes;
+pub mod profiles;
 pub mod purchases;
 pub mod races;
 pub mod refusals;
@@ -42,6 +44,7 @@ pub mod relationships;
 pub mod renewals;
 pub mod segments;
 pub mod stages;
+pub mod statistics;
 pub mod steps;
 pub mod tenants;
 pub mod timeline;
@@ -100,6 +103,7 @@ macro_rules! facade_properties {
             criteria::lc_08_random_trees_have_one_answer,
             criteria::lc_08_the_instant_of_the_next_change_is_exact,
             criteria::lc_08_errors_point_at_the_place,
+            criteria::lc_08_records_that_complete_one_customer_are_told_apart,
             timeline::tl_01_one_fact_is_one_entry_that_follows_its_record,
             timeline::tl_02_pages_and_filters_are_those_of_a_naive_filter,
             timeline::tl_02_the_default_period_is_90_days_without_the_future,
@@ -127,6 +131,11 @@ macro_rules! facade_properties {
             purchases::lc_04_a_repeated_request_counts_once,
             purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,
             purchases::lc_04_revenue_is_in_one_currency_at_the_recorded_rate,
+            statistics::it_12_statistics_are_those_of_a_naive_count,
+            profiles::tl_05_a_view_is_what_each_service_says,
+            profiles::tl_05_panels_add_what_other_systems_know,
+            profiles::tl_05_a_view_is_of_a_live_customer_of_the_tenant,
+            profiles::tl_07_statistics_are_those_of_a_naive_count,
             purchases::cm_10_a_missing_tax_id_blocks_invoicing,
             log::xt_02_each_command_tells_events_without_anything_personal,
             log::xt_02_all_consumers_see_one_order_and_nothing_is_lost,
