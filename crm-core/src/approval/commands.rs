@@ -9,6 +9,7 @@ use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::criteria::{Filter, Path, Test};
 use crate::customer::{Customer, Expect};
 use crate::directory::UserId;
+use crate::lifecycle::LifecycleRefusal;
 use crate::policy::{Action, Policy};
 use crate::store::Query;
 use crate::sweep::SweepRefusal;
@@ -48,6 +49,9 @@ pub enum ApprovalRefusal {
     /// Bulk work is refused.
     #[error(transparent)]
     Sweep(#[from] SweepRefusal),
+    /// The customer does not change its stage.
+    #[error(transparent)]
+    Lifecycle(#[from] LifecycleRefusal),
 }
 
 impl Refusal for ApprovalRefusal {
@@ -58,6 +62,7 @@ impl Refusal for ApprovalRefusal {
             Self::OwnRequest(_) => "own_request",
             Self::Erased(_) => "request_erased",
             Self::Sweep(refusal) => refusal.code(),
+            Self::Lifecycle(refusal) => refusal.code(),
         }
     }
 }

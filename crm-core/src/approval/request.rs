@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::approval::{ApprovalId, ApprovalRefusal};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Entity};
 use crate::command::{Changes, Command, Decline, Loaded, Need};
 use crate::customer::CustomerId;
+use crate::lifecycle::{AdvanceStage, CustomerLifecycle, StageId};
 use crate::policy::Action;
 use crate::record::Unreadable;
 use crate::sweep::{PlanSweep, SweepAction, SweepId, SweepRefusal};
@@ -50,6 +51,19 @@ pub enum ApprovalRequest {
         /// Why, 1 to 500 characters.
         reason: String,
     },
+    /// Brings a customer to another stage along a transition that requires approval (SPEC LC-02). Whether it may still go
+    /// there is decided again when it is approved.
+    ///
+    /// Asking and approving need [`Action::Write`] on lifecycles.
+    #[serde(rename = "lifecycle.advance")]
+    AdvanceStage {
+        /// The customer.
+        customer: CustomerId,
+        /// The stage to go to.
+        to: StageId,
+        /// Why, at most 500 characters; kept in the customer's history.
+        reason: Option<String>,
+    },
 }
 
 /// What the record says of a request besides its input.
@@ -64,6 +78,7 @@ pub(super) struct Summary<'r> {
 /// The command that carries a request out, as a part of [`Approve`](crate::approval::Approve).
 pub(super) enum Deed {
     Sweep(PlanSweep),
+    Advance(AdvanceStage),
 }
 
 impl ApprovalRequest {
@@ -91,6 +106,12 @@ impl ApprovalRequest {
             Self::BulkDelete { entity, reason, .. } | Self::Purge { entity, reason, .. } => {
                 Summary { entity, customer: None, reason, needs_reason: true }
             }
+            Self::AdvanceStage { customer, reason, .. } => Summary {
+                entity: CustomerLifecycle::def().name,
+                customer: Some(*customer),
+                reason: reason.as_deref().unwrap_or_default(),
+                needs_reason: false,
+            },
         }
     }
 
@@ -104,6 +125,7 @@ impl ApprovalRequest {
                 Some(def) => Ok((Action::Delete, def.name)),
                 None => Err(Decline::Refused(SweepRefusal::Entity(entity.chars().take(48).collect()).into())),
             },
+            Self::AdvanceStage { .. } => Ok((Action::Write, CustomerLifecycle::def().name)),
         }
     }
 
@@ -112,6 +134,10 @@ impl ApprovalRequest {
         let (entity, criteria, action) = match self {
             Self::BulkDelete { entity, criteria, .. } => (entity, criteria, SweepAction::Delete),
             Self::Purge { entity, criteria, .. } => (entity, criteria, SweepAction::Purge),
+            Self::AdvanceStage { customer, to, reason } => {
+                let reason = reason.clone();
+                return Deed::Advance(AdvanceStage { reason, ..AdvanceStage::new(*customer, *to) });
+            }
         };
         // The reason may name a person, and a sweep keeps its own for ever.
         let reason = format!("approval {id}");
@@ -124,12 +150,14 @@ impl Deed {
     pub(super) fn permission(&self) -> (Action, &'static str) {
         match self {
             Self::Sweep(plan) => plan.permission(),
+            Self::Advance(step) => step.permission(),
         }
     }
 
     pub(super) fn needs(&self, loaded: &Loaded) -> Vec<Need> {
         match self {
             Self::Sweep(plan) => plan.needs(loaded),
+            Self::Advance(step) => step.needs(loaded),
         }
     }
 
@@ -143,6 +171,10 @@ impl Deed {
             Self::Sweep(plan) => match plan.decide(loaded, changes) {
                 Ok(sweep) => Ok(Some(sweep.id)),
                 Err(decline) => Err(decline.map(ApprovalRefusal::Sweep)),
+            },
+            Self::Advance(step) => match step.take(true, loaded, changes) {
+                Ok(_) => Ok(None),
+                Err(decline) => Err(decline.map(ApprovalRefusal::Lifecycle)),
             },
         }
     }

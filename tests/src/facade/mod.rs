@@ -23,6 +23,7 @@ pub mod accounts;
 pub mod addresses;
 pub mod approval_refusals;
 pub mod approvals;
+pub mod approved_steps;
 pub mod behavior;
 pub mod bulk;
 pub mod churn;
@@ -145,6 +146,8 @@ macro_rules! facade_properties {
             journey::lc_11_milestones_are_those_of_a_model,
             journey::lc_11_milestones_are_highlighted_in_the_timeline,
             journey::lc_11_wrong_milestones_are_refused_and_repeats_change_nothing,
+            approved_steps::lc_02_a_step_that_takes_approval_is_taken_with_it_once,
+            approved_steps::lc_02_an_approved_step_is_decided_on_what_is_then_there,
             purchases::lc_04_the_totals_are_those_of_the_invoices,
             purchases::lc_04_a_repeated_request_counts_once,
             purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,
