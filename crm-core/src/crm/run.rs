@@ -46,15 +46,26 @@ impl Crm {
         let digest = key_digest(ctx, command)?;
         let mut attempt = 0;
         let mut broken = None;
+        let mut again = None;
         loop {
-            let (loaded, used) = self.load(ctx, command, digest.is_some()).await?;
+            let torn = again.is_none();
+            let known = again.take().unwrap_or_default();
+            let Load { loaded, used, rounds } = self.load(ctx, command, digest.is_some(), known).await?;
             if let (Some(record), Some(digest)) = (used, &digest) {
                 return self.recall(ctx, command, &record, digest).await;
             }
             let store = &*self.inner.store;
             let mut changes = Changes::new(store.catalog(), self.env(), ctx, command.name());
             changes.not_before(&loaded);
-            let value = command.decide(&loaded, &mut changes)?;
+            let value = match command.decide(&loaded, &mut changes) {
+                Ok(value) => value,
+                // No commit checks a refusal: what was read in several rounds is read again in one.
+                Err(_) if rounds > 1 && torn => {
+                    again = Some(command.needs(&loaded));
+                    continue;
+                }
+                Err(declined) => return Err(declined.into()),
+            };
             let written = changes.written();
             if changes.is_empty() && digest.is_none() {
                 return Ok(Done { value, written, repeated: false });
@@ -103,17 +114,21 @@ impl Crm {
         }
     }
 
-    /// Loads what a command needs, round by round; with it the tenant's settings and the idempotency key.
+    /// Loads what a command needs, round by round; with the first round the tenant's settings, the idempotency key, and
+    /// whatever is known to be needed.
     async fn load<C: Command>(
         &self,
         ctx: &Context,
         command: &C,
         with_key: bool,
-    ) -> Result<(Loaded, Option<KeyRecord>), Error<C::Refusal>> {
+        known: Vec<Need>,
+    ) -> Result<Load, Error<C::Refusal>> {
         let mut loaded = Loaded::default();
         let mut used = None;
-        let mut wanted = vec![Need::Records(Settings::def(), vec![ctx.tenant.0])];
+        let mut wanted = known;
+        wanted.push(Need::Records(Settings::def(), vec![ctx.tenant.0]));
         let mut ask_key = with_key;
+        let mut rounds = 0;
         loop {
             wanted.extend(command.needs(&loaded));
             let mut needs: Vec<Need> = Vec::new();
@@ -125,8 +140,9 @@ impl Crm {
                 reads.push(Read::Key { command: command.name(), key: ctx.key.clone().unwrap_or_default() });
             }
             if reads.is_empty() {
-                return Ok((loaded, used));
+                return Ok(Load { loaded, used, rounds });
             }
+            rounds += 1;
             let mut answers = self.inner.store.read(ctx.tenant, &reads).await?.into_iter();
             for need in needs {
                 let reads = self.reads_of(ctx, &need).len();
@@ -135,7 +151,7 @@ impl Crm {
             if let Some(Answer::Key(key)) = answers.next() {
                 used = key;
                 if used.is_some() {
-                    return Ok((loaded, used));
+                    return Ok(Load { loaded, used, rounds });
                 }
             }
         }
@@ -160,7 +176,7 @@ impl Crm {
             let def = self.inner.store.catalog().get(entity).ok_or_else(corrupt)?;
             join(&mut needs, Need::Records(def, vec![*id]));
         }
-        let (mut loaded, _) = self.load(ctx, command, false).await?;
+        let mut loaded = self.load(ctx, command, false, Vec::new()).await?.loaded;
         needs = needs.into_iter().filter_map(|need| loaded.lacks(need)).collect();
         let reads: Vec<Read> = needs.iter().flat_map(|need| self.reads_of(ctx, need)).collect();
         if !reads.is_empty() {
@@ -226,6 +242,15 @@ impl Crm {
             tracing::warn!(call, took_ms = took.as_millis() as u64, "slow call");
         }
     }
+}
+
+/// What was loaded for a command.
+struct Load {
+    loaded: Loaded,
+    /// The result of the idempotency key, if it was used before.
+    used: Option<KeyRecord>,
+    /// How many reads it took, each of one snapshot.
+    rounds: u32,
 }
 
 /// The digest of the input and of who gives it, when the request carries a key.
