@@ -7,6 +7,7 @@ use crate::address::Geocoder;
 use crate::catalog::EntityDef;
 use crate::crm::{Crm, Inner};
 use crate::cursor::CursorKeys;
+use crate::directory::Directory;
 use crate::env::{Env, SystemEnv};
 use crate::policy::{Policy, RolePolicy};
 use crate::store::Store;
@@ -18,6 +19,7 @@ pub struct CrmBuilder {
     policy: Arc<dyn Policy>,
     keys: Vec<Vec<u8>>,
     geocoder: Option<Arc<dyn Geocoder>>,
+    directory: Option<Arc<dyn Directory>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -44,6 +46,7 @@ impl CrmBuilder {
             policy: Arc::new(RolePolicy),
             keys: Vec::new(),
             geocoder: None,
+            directory: None,
             deadline: Duration::from_secs(5),
             slow_call: Duration::from_secs(1),
         }
@@ -80,6 +83,12 @@ impl CrmBuilder {
         self
     }
 
+    /// Where [`Users::sync`](crate::directory::Users::sync) takes users and teams over from; none unless set.
+    pub fn directory(mut self, directory: impl Directory) -> Self {
+        self.directory = Some(Arc::new(directory));
+        self
+    }
+
     /// How long a contended command is decided again before it is refused; 5 s unless set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -101,7 +110,8 @@ impl CrmBuilder {
         {
             return Err(BuildError::Entity(missing.name));
         }
-        let Self { store, env, policy, geocoder, deadline, slow_call, .. } = self;
-        Ok(Crm { inner: Arc::new(Inner { store, env, policy, cursors, geocoder, deadline, slow_call }) })
+        let Self { store, env, policy, geocoder, directory, deadline, slow_call, .. } = self;
+        let inner = Inner { store, env, policy, cursors, geocoder, directory, deadline, slow_call };
+        Ok(Crm { inner: Arc::new(inner) })
     }
 }

@@ -14,7 +14,7 @@ use crate::address::{Addresses, Geocoder};
 use crate::contact::Contacts;
 use crate::cursor::CursorKeys;
 use crate::customer::Customers;
-use crate::directory::Users;
+use crate::directory::{Directory, Teams, Users};
 use crate::env::Env;
 use crate::interaction::Interactions;
 use crate::invoice::Invoices;
@@ -40,6 +40,7 @@ struct Inner {
     policy: Arc<dyn Policy>,
     cursors: CursorKeys,
     geocoder: Option<Arc<dyn Geocoder>>,
+    directory: Option<Arc<dyn Directory>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -157,6 +158,11 @@ impl Crm {
         Relationships::new(self)
     }
 
+    /// Teams of the tenant.
+    pub fn teams(&self) -> Teams<'_> {
+        Teams::new(self)
+    }
+
     /// The tenant's settings.
     pub fn settings(&self) -> TenantSettingsService<'_> {
         TenantSettingsService::new(self)
@@ -178,6 +184,10 @@ impl Crm {
 
     pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {
         self.inner.geocoder.as_deref()
+    }
+
+    pub(crate) fn directory(&self) -> Option<&dyn Directory> {
+        self.inner.directory.as_deref()
     }
 
     pub(crate) fn cursors(&self) -> &CursorKeys {
