@@ -172,11 +172,18 @@ impl Command for PutUsers {
             let teams = self.users.iter().filter_map(|user| Some(user.team_id?.0)).collect();
             return vec![users, Need::Records(Assignee::def(), ids), Need::Records(Team::def(), teams)];
         }
-        let here: BTreeSet<UserId> = self.users.iter().map(|user| user.id).collect();
-        let managers: BTreeSet<UserId> = self.moved(loaded).filter_map(|user| user.manager_id).collect();
-        let needs =
-            managers.difference(&here).map(|id| Need::Ancestors(format!("above {id}"), User::def(), id.0));
-        needs.collect()
+        let here: BTreeMap<_, _> = self.users.iter().map(|user| (user.id, user.manager_id)).collect();
+        let (mut seen, mut needs) = (BTreeSet::new(), Vec::new());
+        for user in self.moved(loaded) {
+            let mut at = user.manager_id;
+            while let Some(id) = at.filter(|id| seen.insert(*id)) {
+                at = here.get(&id).copied().flatten();
+                if !here.contains_key(&id) {
+                    needs.push(Need::Ancestors(format!("above {id}"), User::def(), id.0));
+                }
+            }
+        }
+        needs
     }
 
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Vec<User>> {
