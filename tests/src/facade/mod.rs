@@ -24,6 +24,7 @@ pub mod contacts;
 pub mod criteria;
 pub mod customers;
 pub mod directory;
+pub mod directory_sync;
 pub mod finding;
 pub mod hierarchy;
 pub mod interactions;
@@ -84,6 +85,9 @@ macro_rules! facade_properties {
             directory::xt_07_pool_and_data_protection_officer_are_active,
             directory::xt_07_teams_are_kept_and_users_belong_to_them,
             directory::xt_07_only_who_administers_changes_the_directory,
+            directory_sync::xt_07_a_sync_leaves_what_the_directory_says,
+            directory_sync::xt_07_a_sync_tells_what_it_cannot_take_over,
+            directory_sync::xt_07_a_sync_does_what_was_interrupted,
             interactions::it_01_an_external_id_of_a_source_is_logged_once,
             interactions::it_01_backdating_is_flagged_and_the_future_refused,
             interactions::it_01_the_contact_belongs_to_the_customer_or_has_a_role_there,
