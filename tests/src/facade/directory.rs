@@ -779,7 +779,7 @@ pub async fn xt_07_teams_are_kept_and_users_belong_to_them(harness: &dyn Harness
         (&agent.role, agent.team_id, agent.manager_id)
     );
     let found = matching::<User>(crm, &ctx, is("team.name", "eq", "support")).await;
-    assert_eq!(found, [stored.clone()]);
+    assert_eq!(found, std::slice::from_ref(&stored));
     let nowhere = User { team_id: Some(TeamId(Uuid::from_u128(404))), ..worker(2, None) };
     let refused = crm.users().put(&system, vec![worker(3, None), nowhere]).await;
     let expected = DirectoryRefusal::Team { user: nth(2), team: TeamId(Uuid::from_u128(404)) };

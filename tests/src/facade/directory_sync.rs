@@ -142,9 +142,10 @@ pub async fn xt_07_a_sync_leaves_what_the_directory_says(harness: &dyn Harness) 
     let directory = Told::default();
     let crm = told(&world, &directory);
     let (ctx, system) = (world.ada(), world.system());
+    let employed = users(&crm, &ctx).await;
     {
         let mut staff = directory.0.lock().unwrap();
-        staff.users = users_of_the_world(&world).await;
+        staff.users = employed;
         staff.teams = (0..3)
             .map(|n| (team(n), Team { id: team(n), name: format!("Team {n}"), ..Team::default() }))
             .collect();
@@ -230,10 +231,6 @@ pub async fn xt_07_a_sync_leaves_what_the_directory_says(harness: &dyn Harness) 
     }
     println!("{}: {sum:?}", harness.name());
     assert!(sum.added > 3 && sum.changed > 0, "seed {seed}: {sum:?}");
-}
-
-async fn users_of_the_world(world: &World) -> BTreeMap<UserId, User> {
-    users(&world.crm, &world.ada()).await
 }
 
 /// What cannot be taken over is told, one by one, and all the rest is: wrong values, a taken address, a ring, managers
@@ -336,9 +333,10 @@ pub async fn xt_07_a_sync_does_what_was_interrupted(harness: &dyn Harness) {
     assert_eq!(crm.users().hand_over_piece(&system, UserId(BOB)).await.unwrap(), Some(500));
     assert_eq!(crm.users().sync(&ctx).await.unwrap_err().code(), "forbidden");
     assert_eq!(directory.0.lock().unwrap().asked, 0);
+    let employed = users(&crm, &ctx).await;
     {
         let mut staff = directory.0.lock().unwrap();
-        staff.users = users(&crm, &ctx).await;
+        staff.users = employed;
         staff.users.extend((0..40).map(|n| (nth(n), worker(n, n.checked_sub(1).map(|n| nth(n / 2))))));
         staff.page = 7;
     }

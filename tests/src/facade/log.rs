@@ -6,7 +6,7 @@ use chrono::Duration;
 use crm_core::catalog::Entity as _;
 use crm_core::contact::Contact;
 use crm_core::customer::{Customer, CustomerId, ExternalKey};
-use crm_core::directory::{User, UserId};
+use crm_core::directory::{Team, TeamId, User, UserId};
 use crm_core::format::Currency;
 use crm_core::interaction::Interaction;
 use crm_core::invoice::{Invoice, InvoiceLine, InvoiceStatus, NewInvoice};
@@ -53,6 +53,8 @@ async fn every_command(
             done_.value
         }};
     }
+    let team = Team { id: TeamId(Uuid::from_u128(0xa)), name: "Vertrieb".to_owned(), ..Team::default() };
+    told!("teams.put", crm.teams().put(&system.clone().with_key(format!("{round}-teams")), vec![team]));
     let anna = User { id: UserId(Uuid::from_u128(0xa)), name: "Anna Muster".to_owned(), ..User::default() };
     told!("users.put", crm.users().put(&system.clone().with_key(format!("{round}-users")), vec![anna]));
     told!(
@@ -136,6 +138,7 @@ pub async fn xt_02_each_command_tells_events_without_anything_personal(harness: 
     let names: BTreeSet<&str> =
         rows.iter().flat_map(|row| &row.body.events).map(|event| event.name.as_str()).collect();
     for name in [
+        "team.added",
         "user.added",
         "settings.changed",
         "customer.created",
