@@ -9,7 +9,7 @@ use crm_core::criteria::{Criteria, Filter, Path, Scope};
 use crm_core::customer::{Customer, CustomerSource};
 use crm_core::env::{Env, SystemEnv};
 use crm_core::record::Record;
-use crm_core::store::{Answer, Direction, Order, Query, Read};
+use crm_core::store::{Answer, Direction, MAX_WRITES, Order, Query, Read};
 use crm_core::value::{Instant, Value, truncate};
 use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
@@ -225,8 +225,10 @@ async fn fill(bed: &Bed, kind: &Kind, count: usize) -> Outcome {
             ]);
         }
     }
-    let new = new.into_iter().map(|customer| (customer, Vec::new())).collect();
-    kind.crm()?.customers().create_batch(&ctx(), new).await?;
+    for some in new.chunks(MAX_WRITES / 4) {
+        let some = some.iter().map(|customer| (customer.clone(), Vec::new())).collect();
+        kind.crm()?.customers().create_batch(&ctx(), some).await?;
+    }
     let mut admin = bed.admin().await?;
     let columns: Vec<String> = sqlx::query_scalar(
         "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'customers' \

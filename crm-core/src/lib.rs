@@ -11,6 +11,7 @@
 //!   [`directory`], [`tenant`]: the entities with their rules.
 //! - [`criteria`]: the language that filters records and defines segments.
 //! - [`segment`]: groups of customers, by hand and by criteria.
+//! - [`lifecycle`], [`journey`]: the stages that customers go through, and what they reach on the way.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
 //! - [`sweep`]: bulk work in pieces.
@@ -34,6 +35,8 @@ pub mod format;
 mod id;
 pub mod interaction;
 pub mod invoice;
+pub mod journey;
+pub mod lifecycle;
 pub mod log;
 pub mod note;
 pub mod policy;
@@ -71,6 +74,11 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<interaction::Interaction>()
         .with::<invoice::Invoice>()
         .with::<invoice::InvoiceLine>()
+        .with::<journey::Milestone>()
+        .with::<lifecycle::CustomerLifecycle>()
+        .with::<lifecycle::LifecycleHistory>()
+        .with::<lifecycle::LifecycleStage>()
+        .with::<lifecycle::StageTransition>()
         .with::<note::Note>()
         .with::<relationship::Relationship>()
         .with::<segment::Segment>()

@@ -227,6 +227,59 @@ CREATE UNIQUE INDEX "contact_role_once" ON "contact_roles" (tenant, "contact_id"
 CREATE INDEX "contact_roles_by_customer" ON "contact_roles" (tenant, "customer_id" NULLS FIRST, id);
 CREATE INDEX "contact_roles_contact_id_link" ON "contact_roles" (tenant, "contact_id") WHERE "contact_id" IS NOT NULL;
 
+CREATE TABLE "lifecycle_stages" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "name" text COLLATE "C" NOT NULL,
+    "name_fold" text COLLATE "C" NOT NULL,
+    "display_order" bigint NOT NULL,
+    "category" text COLLATE "C" NOT NULL,
+    "color" text COLLATE "C",
+    "description" text COLLATE "C",
+    "is_active" boolean NOT NULL,
+    "milestone" text COLLATE "C",
+    CONSTRAINT "lifecycle_stages_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "lifecycle_stages_name_length" CHECK (char_length("name") <= 100),
+    CONSTRAINT "lifecycle_stages_category_codes" CHECK ("category" IN ('pre_customer', 'customer', 'post_customer')),
+    CONSTRAINT "lifecycle_stages_color_length" CHECK (char_length("color") <= 7),
+    CONSTRAINT "lifecycle_stages_description_length" CHECK (char_length("description") <= 5000),
+    CONSTRAINT "lifecycle_stages_milestone_codes" CHECK ("milestone" IN ('first_contact', 'first_purchase', 'onboarding_complete', 'renewal', 'upsell', 'referral_made', 'support_escalation', 'churn_signal', 'win_back'))
+);
+CREATE UNIQUE INDEX "stage_name_once" ON "lifecycle_stages" (tenant, "name_fold") WHERE deleted_at IS NULL;
+CREATE INDEX "lifecycle_stages_by_order" ON "lifecycle_stages" (tenant, "display_order" NULLS FIRST, id);
+
+CREATE TABLE "customer_lifecycles" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "current_stage_id" uuid NOT NULL,
+    "entered_stage_at" timestamptz(3) NOT NULL,
+    "previous_stage_id" uuid,
+    "stage_changes" bigint NOT NULL,
+    "is_re_churned" boolean NOT NULL,
+    "first_purchase_date" date,
+    "last_purchase_date" date,
+    "total_revenue" numeric NOT NULL,
+    "purchase_count" bigint NOT NULL,
+    "currency" text COLLATE "C",
+    CONSTRAINT "customer_lifecycles_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "customer_lifecycles_currency_length" CHECK (char_length("currency") <= 3),
+    CONSTRAINT "customer_lifecycles_first_purchase_date_last_purchase__19183123" CHECK ("first_purchase_date" <= "last_purchase_date")
+);
+CREATE INDEX "customer_lifecycles_by_stage" ON "customer_lifecycles" (tenant, "current_stage_id" NULLS FIRST, "entered_stage_at" NULLS FIRST, id);
+CREATE INDEX "customer_lifecycles_by_previous" ON "customer_lifecycles" (tenant, "previous_stage_id" NULLS FIRST, id);
+CREATE INDEX "customer_lifecycles_by_purchase" ON "customer_lifecycles" (tenant, "last_purchase_date" NULLS FIRST, id);
+CREATE INDEX "customer_lifecycles_by_revenue" ON "customer_lifecycles" (tenant, "total_revenue" NULLS FIRST, id);
+CREATE INDEX "customer_lifecycles_customer_id_link" ON "customer_lifecycles" (tenant, "customer_id") WHERE "customer_id" IS NOT NULL;
+
 CREATE TABLE "external_ids" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -340,6 +393,60 @@ CREATE TABLE "invoice_lines" (
 CREATE UNIQUE INDEX "invoice_line_position" ON "invoice_lines" (tenant, "invoice_id", "position") WHERE deleted_at IS NULL;
 CREATE INDEX "invoice_lines_invoice_id_link" ON "invoice_lines" (tenant, "invoice_id") WHERE "invoice_id" IS NOT NULL;
 
+CREATE TABLE "lifecycle_history" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "sequence" bigint NOT NULL,
+    "from_stage_id" uuid,
+    "to_stage_id" uuid NOT NULL,
+    "from_stage" text COLLATE "C",
+    "to_stage" text COLLATE "C" NOT NULL,
+    "to_category" text COLLATE "C" NOT NULL,
+    "changed_at" timestamptz(3) NOT NULL,
+    "changed_by" uuid,
+    "reason" text COLLATE "C",
+    "trigger" text COLLATE "C" NOT NULL,
+    CONSTRAINT "lifecycle_history_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "lifecycle_history_from_stage_length" CHECK (char_length("from_stage") <= 100),
+    CONSTRAINT "lifecycle_history_to_stage_length" CHECK (char_length("to_stage") <= 100),
+    CONSTRAINT "lifecycle_history_to_category_codes" CHECK ("to_category" IN ('pre_customer', 'customer', 'post_customer')),
+    CONSTRAINT "lifecycle_history_reason_length" CHECK (char_length("reason") <= 500),
+    CONSTRAINT "lifecycle_history_trigger_codes" CHECK ("trigger" IN ('manual', 'rule', 'api', 'system'))
+);
+CREATE UNIQUE INDEX "stage_change_once" ON "lifecycle_history" (tenant, "customer_id", "sequence") WHERE deleted_at IS NULL;
+CREATE INDEX "lifecycle_history_by_customer" ON "lifecycle_history" (tenant, "customer_id" NULLS FIRST, "changed_at" NULLS FIRST, id);
+CREATE INDEX "lifecycle_history_by_stage" ON "lifecycle_history" (tenant, "to_stage_id" NULLS FIRST, "changed_at" NULLS FIRST, id);
+CREATE INDEX "lifecycle_history_from_stage_id_link" ON "lifecycle_history" (tenant, "from_stage_id") WHERE "from_stage_id" IS NOT NULL;
+CREATE TRIGGER crm_append_only BEFORE UPDATE OR DELETE ON "lifecycle_history"
+    FOR EACH ROW EXECUTE FUNCTION crm_append_only();
+CREATE TRIGGER crm_append_only_all BEFORE TRUNCATE ON "lifecycle_history"
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_append_only();
+
+CREATE TABLE "journey_milestones" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "milestone_type" text COLLATE "C" NOT NULL,
+    "occurred_at" timestamptz(3) NOT NULL,
+    "details" json,
+    "is_once" boolean NOT NULL,
+    "created_by" uuid,
+    CONSTRAINT "journey_milestones_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "journey_milestones_milestone_type_codes" CHECK ("milestone_type" IN ('first_contact', 'first_purchase', 'onboarding_complete', 'renewal', 'upsell', 'referral_made', 'support_escalation', 'churn_signal', 'win_back'))
+);
+CREATE UNIQUE INDEX "milestone_once" ON "journey_milestones" (tenant, "customer_id", "milestone_type") WHERE deleted_at IS NULL AND "is_once";
+CREATE INDEX "milestones_by_customer" ON "journey_milestones" (tenant, "customer_id" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+CREATE INDEX "milestones_by_type" ON "journey_milestones" (tenant, "milestone_type" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+
 CREATE TABLE "notes" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -434,6 +541,22 @@ CREATE UNIQUE INDEX "segment_member_once" ON "segment_members" (tenant, "segment
 CREATE INDEX "segment_members_by_customer" ON "segment_members" (tenant, "customer_id" NULLS FIRST, id);
 CREATE INDEX "segment_members_segment_id_link" ON "segment_members" (tenant, "segment_id") WHERE "segment_id" IS NOT NULL;
 
+CREATE TABLE "stage_transitions" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "from_stage_id" uuid NOT NULL,
+    "to_stage_id" uuid NOT NULL,
+    CONSTRAINT "stage_transitions_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "stage_transitions_from_stage_id_to_stage_id_differ" CHECK ("from_stage_id" <> "to_stage_id")
+);
+CREATE UNIQUE INDEX "stage_transition_once" ON "stage_transitions" (tenant, "from_stage_id", "to_stage_id") WHERE deleted_at IS NULL;
+CREATE INDEX "stage_transitions_by_from" ON "stage_transitions" (tenant, "from_stage_id" NULLS FIRST, id);
+CREATE INDEX "stage_transitions_by_to" ON "stage_transitions" (tenant, "to_stage_id" NULLS FIRST, id);
+
 CREATE TABLE "sweeps" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -497,6 +620,12 @@ ALTER TABLE "contact_roles" ADD CONSTRAINT "contact_roles_contact_id_fkey"
     FOREIGN KEY (tenant, "contact_id") REFERENCES "contacts" (tenant, id);
 ALTER TABLE "contact_roles" ADD CONSTRAINT "contact_roles_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "customer_lifecycles" ADD CONSTRAINT "customer_lifecycles_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "customer_lifecycles" ADD CONSTRAINT "customer_lifecycles_current_stage_id_fkey"
+    FOREIGN KEY (tenant, "current_stage_id") REFERENCES "lifecycle_stages" (tenant, id);
+ALTER TABLE "customer_lifecycles" ADD CONSTRAINT "customer_lifecycles_previous_stage_id_fkey"
+    FOREIGN KEY (tenant, "previous_stage_id") REFERENCES "lifecycle_stages" (tenant, id);
 ALTER TABLE "interactions" ADD CONSTRAINT "interactions_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "interactions" ADD CONSTRAINT "interactions_contact_id_fkey"
@@ -505,6 +634,14 @@ ALTER TABLE "invoices" ADD CONSTRAINT "invoices_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "invoice_lines" ADD CONSTRAINT "invoice_lines_invoice_id_fkey"
     FOREIGN KEY (tenant, "invoice_id") REFERENCES "invoices" (tenant, id);
+ALTER TABLE "lifecycle_history" ADD CONSTRAINT "lifecycle_history_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "lifecycle_history" ADD CONSTRAINT "lifecycle_history_from_stage_id_fkey"
+    FOREIGN KEY (tenant, "from_stage_id") REFERENCES "lifecycle_stages" (tenant, id);
+ALTER TABLE "lifecycle_history" ADD CONSTRAINT "lifecycle_history_to_stage_id_fkey"
+    FOREIGN KEY (tenant, "to_stage_id") REFERENCES "lifecycle_stages" (tenant, id);
+ALTER TABLE "journey_milestones" ADD CONSTRAINT "journey_milestones_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "notes" ADD CONSTRAINT "notes_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "relationships" ADD CONSTRAINT "relationships_from_customer_id_fkey"
@@ -515,6 +652,10 @@ ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_segment_id_fkey"
     FOREIGN KEY (tenant, "segment_id") REFERENCES "segments" (tenant, id);
 ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "stage_transitions" ADD CONSTRAINT "stage_transitions_from_stage_id_fkey"
+    FOREIGN KEY (tenant, "from_stage_id") REFERENCES "lifecycle_stages" (tenant, id);
+ALTER TABLE "stage_transitions" ADD CONSTRAINT "stage_transitions_to_stage_id_fkey"
+    FOREIGN KEY (tenant, "to_stage_id") REFERENCES "lifecycle_stages" (tenant, id);
 ALTER TABLE "tenant_settings" ADD CONSTRAINT "tenant_settings_pool_id_fkey"
     FOREIGN KEY (tenant, "pool_id") REFERENCES "users" (tenant, id);
 ALTER TABLE "tenant_settings" ADD CONSTRAINT "tenant_settings_data_protection_officer_id_fkey"

@@ -68,7 +68,7 @@ pub async fn load(crm: &Crm, ctx: &Context, data: &Chinook, progress: &mut Progr
     progress("users", count, count);
 
     let mut customers = BTreeMap::new();
-    for (place, chunk) in data.customers.chunks(MAX_WRITES / 2).enumerate() {
+    for (place, chunk) in data.customers.chunks(MAX_WRITES / 4).enumerate() {
         let mut batch = Vec::with_capacity(chunk.len());
         for buyer in chunk {
             batch.push((customer(buyer, &mut loaded)?, vec![external_key(buyer)]));

@@ -9,6 +9,7 @@ use crm_core::Crm;
 use crm_core::contact::Contact;
 use crm_core::customer::Customer;
 use crm_core::env::{Env, SystemEnv};
+use crm_core::store::MAX_WRITES;
 
 use crate::Outcome;
 use crate::bed::{Bed, Kind, ctx};
@@ -53,8 +54,12 @@ struct People {
 
 async fn people(crm: &Crm) -> Outcome<People> {
     let mut random = Random::new(1);
-    let new = customers(&mut random, CUSTOMERS).into_iter().map(|customer| (customer, Vec::new())).collect();
-    let customers = crm.customers().create_batch(&ctx(), new).await?.value;
+    let new = customers(&mut random, CUSTOMERS);
+    let mut customers = Vec::with_capacity(new.len());
+    for some in new.chunks(MAX_WRITES / 4) {
+        let some = some.iter().map(|customer| (customer.clone(), Vec::new())).collect();
+        customers.extend(crm.customers().create_batch(&ctx(), some).await?.value);
+    }
     let contacts = crm.contacts().create_batch(&ctx(), contacts(&mut random, &customers)).await?.value;
     Ok(People { customers, contacts })
 }

@@ -18,6 +18,7 @@ use crate::directory::{Directory, Teams, Users};
 use crate::env::Env;
 use crate::interaction::Interactions;
 use crate::invoice::Invoices;
+use crate::lifecycle::Lifecycles;
 use crate::log::Logs;
 use crate::note::Notes;
 use crate::policy::Policy;
@@ -121,6 +122,11 @@ impl Crm {
     /// Invoices.
     pub fn invoices(&self) -> Invoices<'_> {
         Invoices::new(self)
+    }
+
+    /// Stages, and the customers in them.
+    pub fn lifecycle(&self) -> Lifecycles<'_> {
+        Lifecycles::new(self)
     }
 
     /// Timelines of any record, a user or the tenant.

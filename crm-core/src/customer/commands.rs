@@ -7,8 +7,11 @@ use uuid::Uuid;
 
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
-use crate::customer::{Customer, CustomerId, ExternalId, ExternalKey, MAX_HIERARCHY_DEPTH};
+use crate::customer::{Customer, CustomerId, CustomerStatus, ExternalId, ExternalKey, MAX_HIERARCHY_DEPTH};
 use crate::directory::{Assignee, Keeper, UserId, give, guard_assignee, keeper, keeper_needs};
+use crate::lifecycle::{
+    CustomerLifecycle, LifecycleStage, StageCategory, insert_defaults, live_stages, stage_needs,
+};
 use crate::policy::Action;
 use crate::record::{FieldError, Record};
 
@@ -54,6 +57,20 @@ pub enum CustomerRefusal {
         /// Whose it was.
         owner: UserId,
     },
+    /// No active stage of the lifecycle has the category that the status asks for.
+    #[error("no active lifecycle stage has the category {0}; add one, or activate one")]
+    NoStage(&'static str),
+    /// The status follows from the stage; by hand a customer is only put aside and taken back.
+    #[error(
+        "the status cannot be set to {asked}: it follows from the customer's stage; accepted are inactive and, to take it \
+         back, {accepted}; for others use lifecycle().advance"
+    )]
+    Status {
+        /// The code that was asked for.
+        asked: &'static str,
+        /// What its stage makes it.
+        accepted: &'static str,
+    },
     /// The customer is not deleted, so there is nothing to restore.
     #[error("customer {0} is not deleted")]
     NotDeleted(CustomerId),
@@ -68,6 +85,8 @@ impl Refusal for CustomerRefusal {
             Self::Parent(_) => "customer_parent",
             Self::ExternalIdTaken { .. } => "external_id_taken",
             Self::NoSuccessor { .. } => "no_successor",
+            Self::NoStage(_) => "no_stage",
+            Self::Status { .. } => "customer_status",
             Self::NotDeleted(_) => "not_deleted",
         }
     }
@@ -104,11 +123,12 @@ impl Expect {
 
 type Decision<T> = Result<T, Decline<CustomerRefusal>>;
 
-/// Creates customers with their external ids, all or none; each starts as a prospect unless stated otherwise, owned
-/// by the acting user if the directory knows them and nobody else is named.
+/// Creates customers with their external ids, all or none; each starts as a prospect unless stated otherwise, in the
+/// first stage that fits, owned by the acting user if the directory knows them and nobody else is named.
 #[derive(Clone, Debug)]
 pub struct CreateCustomer {
-    /// The customers with the ids other systems know them by. Each writes one record and one for each id.
+    /// The customers with the ids other systems know them by. Each writes two records, itself and its
+    /// [`CustomerLifecycle`], and one for each id. The tenant's first also bring the default stages, 22 records.
     pub customers: Vec<(Customer, Vec<ExternalKey>)>,
     /// The acting user, the default owner.
     pub acting: Option<Uuid>,
@@ -138,11 +158,16 @@ impl Command for CreateCustomer {
         needs.extend(parents.map(|id| Need::Ancestors(format!("above {id}"), Customer::def(), id.0)));
         let keys = self.customers.iter().flat_map(|(_, keys)| keys);
         needs.extend(external_needs(keys, loaded));
+        needs.extend(stage_needs());
         needs
     }
 
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
         let region = loaded.settings(changes.context().tenant)?.region;
+        let stages = match live_stages(loaded)? {
+            Some(stages) => stages,
+            None => insert_defaults(changes)?,
+        };
         let mut created = Vec::with_capacity(self.customers.len());
         let mut taken = BTreeMap::new();
         for (place, (given, keys)) in self.customers.iter().enumerate() {
@@ -163,6 +188,11 @@ impl Command for CreateCustomer {
             let customer =
                 changes.insert(&customer).map_err(|errors| at_place(errors, place, self.customers.len()))?;
             changes.event("customer.created", json!({ "customer_id": customer.id, "type": customer.r#type }));
+            let category = StageCategory::of_new(customer.status);
+            let first = stages.iter().find(|stage| stage.is_active && stage.category == category);
+            let stage = first.ok_or(Decline::Refused(CustomerRefusal::NoStage(category.code())))?.id;
+            changes.guard_live(LifecycleStage::def(), stage.0);
+            changes.insert(&CustomerLifecycle::beginning(customer.id, stage, changes.now()))?;
             for key in keys {
                 let key = key.cleaned();
                 if let Some(holder) = taken.insert(key.clone(), customer.id) {
@@ -221,6 +251,12 @@ impl Command for UpdateCustomer<'_> {
             if let Some(parent) = customer.parent_id.filter(|parent| before.parent_id != Some(*parent)) {
                 needs.push(Need::Ancestors(format!("above {parent}"), Customer::def(), parent.0));
             }
+            if customer.status != before.status {
+                needs.push(Need::Records(CustomerLifecycle::def(), vec![self.id.0]));
+                if let Ok(Some(lifecycle)) = loaded.live::<CustomerLifecycle>(self.id) {
+                    needs.push(Need::Records(LifecycleStage::def(), vec![lifecycle.current_stage_id.0]));
+                }
+            }
         }
         needs
     }
@@ -240,6 +276,9 @@ impl Command for UpdateCustomer<'_> {
         }
         if let Some(parent) = after.parent_id.filter(|parent| before.parent_id != Some(*parent)) {
             check_parent(Some(self.id), parent, loaded, changes)?;
+        }
+        if after.status != before.status {
+            check_status(&before, after.status, loaded, changes)?;
         }
         let after = changes.update(&before, &after)?;
         if after.meta.version != before.meta.version {
@@ -438,6 +477,29 @@ fn take_external_id(
             changes.update(&held, &ExternalId { id: held.id, meta: held.meta.clone(), ..row })?
         }
     };
+    Ok(())
+}
+
+/// Refuses a status that the customer's stage does not give, but for `inactive`; guards where it stands, which a
+/// change of the stage would move.
+fn check_status(
+    before: &Customer,
+    asked: CustomerStatus,
+    loaded: &Loaded,
+    changes: &mut Changes<'_>,
+) -> Decision<()> {
+    if asked == CustomerStatus::Inactive {
+        return Ok(());
+    }
+    let lost = || Decline::NotFound("customer_lifecycle", before.id.0);
+    let lifecycle: CustomerLifecycle = loaded.live(before.id)?.ok_or_else(lost)?;
+    let stage: LifecycleStage = loaded.get(lifecycle.current_stage_id)?.ok_or_else(lost)?;
+    let accepted = stage.category.status();
+    if before.status != CustomerStatus::Inactive || asked != accepted {
+        let (asked, accepted) = (asked.code(), accepted.code());
+        return Err(Decline::Refused(CustomerRefusal::Status { asked, accepted }));
+    }
+    changes.guard_version(&lifecycle.to_record());
     Ok(())
 }
 

@@ -83,7 +83,7 @@ pub struct Customer {
     /// The name it is known by, 1 to 200 characters.
     #[field(line(200), fold, search, pseudonym = "Deleted Customer ")]
     pub display_name: String,
-    /// Where the relationship stands.
+    /// Where the relationship stands: follows from its stage, but for `inactive`.
     pub status: CustomerStatus,
     /// How it came to be known.
     pub source: Option<CustomerSource>,

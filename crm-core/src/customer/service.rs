@@ -41,8 +41,9 @@ impl<'a> Customers<'a> {
         Ok(done.map(|mut list| list.remove(0)))
     }
 
-    /// Creates many customers, all or none. Each counts one record and one for each external id; a batch has at most
-    /// [`MAX_WRITES`](crate::store::MAX_WRITES).
+    /// Creates many customers, all or none. Each counts two records, with where it stands in its lifecycle, and one for
+    /// each external id; a batch has at most [`MAX_WRITES`](crate::store::MAX_WRITES). The tenant's first customers bring
+    /// the default stages with them: 22 records more.
     pub async fn create_batch(
         &self,
         ctx: &Context,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{Duration, NaiveDate};
-use crm_core::catalog::{Catalog, EntityDef, FieldDef, FieldType, Format, Kind};
+use crm_core::catalog::{Catalog, Check, EntityDef, FieldDef, FieldType, Format, Kind};
 use crm_core::criteria::{Filter, Path, Test};
 use crm_core::record::{Meta, Record};
 use crm_core::store::{Direction, Order};
@@ -218,15 +218,31 @@ pub fn sample(def: &'static EntityDef, n: u128) -> Record {
     record
 }
 
-/// The customer that the second of two links leads to which must differ.
-pub const SECOND: u128 = 9;
+/// The record that the second of two links leads to which must differ.
+const SECOND: u128 = 9;
+
+/// The records that the second of two links leads to which must differ, one of each entity.
+pub fn seconds(catalog: &Catalog) -> Vec<Record> {
+    let mut targets = BTreeMap::new();
+    for def in catalog.entities() {
+        for check in def.checks {
+            if let Check::Differ(_, second) = check
+                && let Some(field) = def.index_of(second).map(|place| &def.fields[place])
+                && let Some(target) = catalog.target(&field.kind).filter(|_| field.required)
+            {
+                targets.insert(target.name, target);
+            }
+        }
+    }
+    targets.into_values().map(|def| sample(def, SECOND)).collect()
+}
 
 /// Makes a record one that may be stored by itself: what must differ does, and a record that completes another one
 /// completes that of its own number.
 pub fn complete(record: &mut Record) {
     let def = record.def;
     for check in def.checks {
-        if let crm_core::catalog::Check::Differ(a, b) = check
+        if let Check::Differ(a, b) = check
             && record.get(a) == record.get(b)
             && def.fields[def.index_of(b).unwrap()].required
         {

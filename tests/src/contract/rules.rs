@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use crate::contract::bench::{ACME, Bench, OTHER, contact, customer, id, invoice, note};
-use crate::contract::dice::{SECOND, complete, one_of_each, sample, sample_value, samples};
+use crate::contract::dice::{complete, one_of_each, sample, sample_value, samples, seconds};
 use crate::contract::extra_entity::ProjectNote;
 use crate::{Harness, size};
 
@@ -20,8 +20,7 @@ pub async fn with_firsts(harness: &dyn Harness) -> Bench {
     for tenant in [ACME, OTHER] {
         bench
             .put(tenant, |changes| {
-                changes.insert_record(sample(Customer::def(), SECOND)).unwrap();
-                for record in one_of_each(&bench.catalog, 1) {
+                for record in seconds(&bench.catalog).into_iter().chain(one_of_each(&bench.catalog, 1)) {
                     changes.insert_record(record).unwrap();
                 }
             })

@@ -194,7 +194,7 @@ impl Data {
             all::<E>(crm, ctx).await.into_iter().map(|entity| (entity.id().uuid(), entity)).collect()
         }
         let mut records = BTreeMap::new();
-        for def in crm.store().catalog().entities() {
+        for def in crm.store().catalog().entities().filter(|def| def.extends.is_none()) {
             let query = Query::new(def, crm_core::criteria::Filter::always(), 10_000);
             let Some(Answer::Records(found)) = crm.read(ctx, &[Read::Find(query)]).await.unwrap().pop()
             else {

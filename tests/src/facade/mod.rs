@@ -28,6 +28,7 @@ pub mod directory_sync;
 pub mod finding;
 pub mod hierarchy;
 pub mod interactions;
+pub mod lifecycle;
 pub mod log;
 pub mod money;
 pub mod notes;
@@ -117,6 +118,9 @@ macro_rules! facade_properties {
             finding::cm_11_the_pages_of_any_sort_are_the_sorted_whole,
             finding::cm_11_search_finds_words_beginnings_addresses_and_numbers,
             finding::cm_11_a_cursor_of_another_question_is_refused,
+            lifecycle::lc_01_racing_first_customers_bring_the_default_stages_once,
+            lifecycle::lc_02_a_random_walk_is_that_of_the_model,
+            lifecycle::lc_02_one_of_many_wins_and_backward_needs_the_override,
             log::xt_02_each_command_tells_events_without_anything_personal,
             log::xt_02_all_consumers_see_one_order_and_nothing_is_lost,
             log::xt_03_a_repeat_of_any_command_changes_nothing,

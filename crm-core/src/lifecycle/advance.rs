@@ -1,0 +1,282 @@
+//! From one stage to the next, as pure decisions (SPEC LC-02, LC-03; seed 004, WF-LC-001).
+
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::catalog::Entity;
+use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
+use crate::criteria::Filter;
+use crate::customer::{Customer, CustomerId, CustomerStatus, Expect, live_customer};
+use crate::directory::UserId;
+use crate::journey::{Milestone, MilestoneType};
+use crate::lifecycle::{
+    CustomerLifecycle, LifecycleHistory, LifecycleHistoryId, LifecycleStage, StageCategory, StageId,
+    StageTrigger, live_stages, live_transitions, stage_needs, transition_needs,
+};
+use crate::policy::Action;
+use crate::record::{FieldError, Meta};
+use crate::store::{MAX_LIMIT, Query};
+use crate::value::Value;
+
+const ONCE: &str = "milestones reached once";
+const WON_BACK: &str = "milestones of winning back";
+
+/// Why a customer does not change its stage.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LifecycleRefusal {
+    /// The customer is in the stage.
+    #[error("the customer is in the stage {0} already; choose another one")]
+    SameStage(String),
+    /// Customers no longer enter the stage.
+    #[error("the stage {0} is not active; activate it, or choose an active one")]
+    Inactive(String),
+    /// The step is not listed, and leads onward.
+    #[error("a customer does not go from {from} to {to}; allowed are: {}", names(.allowed))]
+    NotAllowed {
+        /// The stage it is in.
+        from: String,
+        /// The stage that was asked for.
+        to: String,
+        /// Where it may go.
+        allowed: Vec<String>,
+    },
+    /// The step is not listed, and leads backward.
+    #[error("from {from} back to {to} is against the rules; override them with a reason, or choose: {}", names(.allowed))]
+    Backward {
+        /// The stage it is in.
+        from: String,
+        /// The stage that was asked for.
+        to: String,
+        /// Where it may go.
+        allowed: Vec<String>,
+    },
+    /// Rules are overridden for a reason only.
+    #[error("the rules are overridden without a reason; give one")]
+    NoReason,
+}
+
+impl Refusal for LifecycleRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::SameStage(_) => "same_stage",
+            Self::Inactive(_) => "stage_inactive",
+            Self::NotAllowed { .. } => "stage_not_allowed",
+            Self::Backward { .. } => "stage_backward",
+            Self::NoReason => "override_without_reason",
+        }
+    }
+}
+
+fn names(allowed: &[String]) -> String {
+    if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") }
+}
+
+type Decision<T> = Result<T, Decline<LifecycleRefusal>>;
+
+/// Brings a customer to another stage: along a listed transition, or backward with [`override_rules`].
+///
+/// [`override_rules`]: Self::override_rules
+#[derive(Clone, Debug)]
+pub struct AdvanceStage {
+    /// The customer.
+    pub customer: CustomerId,
+    /// The stage to go to.
+    pub to: StageId,
+    /// Which version of its [`CustomerLifecycle`] it applies to.
+    pub expect: Expect,
+    /// Why, at most 500 characters.
+    pub reason: Option<String>,
+    /// What makes it change.
+    pub trigger: StageTrigger,
+    /// Goes backward without a listed transition. Needs [`Action::Override`] and a reason.
+    pub override_rules: bool,
+}
+
+impl AdvanceStage {
+    /// By hand and by the rules, whatever the version; to be filled in with struct update syntax.
+    pub fn new(customer: CustomerId, to: StageId) -> Self {
+        Self {
+            customer,
+            to,
+            expect: Expect::Any,
+            reason: None,
+            trigger: StageTrigger::Manual,
+            override_rules: false,
+        }
+    }
+
+    fn check(
+        &self,
+        from: &LifecycleStage,
+        to: &LifecycleStage,
+        stages: &[LifecycleStage],
+        loaded: &Loaded,
+    ) -> Decision<()> {
+        let refused = |refusal| Err(Decline::Refused(refusal));
+        if from.id == to.id {
+            return refused(LifecycleRefusal::SameStage(to.name.clone()));
+        }
+        if !to.is_active {
+            return refused(LifecycleRefusal::Inactive(to.name.clone()));
+        }
+        let reason = self.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
+        if self.override_rules && !reason {
+            return refused(LifecycleRefusal::NoReason);
+        }
+        let transitions = live_transitions(loaded)?;
+        let listed = |stage: &LifecycleStage| {
+            transitions.iter().any(|t| t.from_stage_id == from.id && t.to_stage_id == stage.id)
+        };
+        let backward = to.display_order < from.display_order;
+        if listed(to) || (backward && self.override_rules) {
+            return Ok(());
+        }
+        let open = stages.iter().filter(|stage| stage.is_active && listed(stage));
+        let allowed = open.map(|stage| stage.name.clone()).collect();
+        let (from, to) = (from.name.clone(), to.name.clone());
+        refused(if backward {
+            LifecycleRefusal::Backward { from, to, allowed }
+        } else {
+            LifecycleRefusal::NotAllowed { from, to, allowed }
+        })
+    }
+}
+
+impl Command for AdvanceStage {
+    type Output = CustomerLifecycle;
+    type Refusal = LifecycleRefusal;
+
+    fn name(&self) -> &'static str {
+        "lifecycle.advance"
+    }
+
+    fn permission(&self) -> (Action, &'static str) {
+        (if self.override_rules { Action::Override } else { Action::Write }, "customer_lifecycle")
+    }
+
+    fn input(&self) -> Json {
+        let Self { customer, to, expect, reason, trigger, override_rules } = self;
+        json!([customer, to, expect.to_json(), reason, trigger, override_rules])
+    }
+
+    fn resolves(&self, rule: &str) -> bool {
+        rule == "milestone_once"
+    }
+
+    fn needs(&self, _: &Loaded) -> Vec<Need> {
+        let mut needs = vec![
+            Need::Records(Customer::def(), vec![self.customer.0]),
+            Need::Records(CustomerLifecycle::def(), vec![self.customer.0]),
+        ];
+        needs.extend(stage_needs());
+        needs.extend(transition_needs());
+        needs.extend(milestone_need(self.customer, ONCE, "is_once", Value::Bool(true), MAX_LIMIT));
+        let won = Value::Text(MilestoneType::WinBack.code().to_owned());
+        needs.extend(milestone_need(self.customer, WON_BACK, "milestone_type", won, 1));
+        needs
+    }
+
+    fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
+        let customer = live_customer(self.customer, loaded)?;
+        let before: CustomerLifecycle =
+            loaded.live(self.customer)?.ok_or(Decline::NotFound("customer_lifecycle", self.customer.0))?;
+        self.expect.check("customer_lifecycle", self.customer.0, before.meta.version)?;
+        let stages = live_stages(loaded)?.unwrap_or_default();
+        let stage = |id: StageId| {
+            let found = stages.iter().find(|stage| stage.id == id);
+            found.ok_or(Decline::NotFound("lifecycle_stage", id.0))
+        };
+        let (from, to) = (stage(before.current_stage_id)?, stage(self.to)?);
+        self.check(from, to, &stages, loaded)?;
+        changes.guard_live(LifecycleStage::def(), to.id.0);
+        let mut after = before.clone();
+        after.previous_stage_id = Some(from.id);
+        after.current_stage_id = to.id;
+        after.entered_stage_at = changes.now();
+        after.stage_changes += 1;
+        let won_back = !loaded.list(WON_BACK).is_empty();
+        let re_churned = won_back && to.category == StageCategory::PostCustomer;
+        after.is_re_churned |= re_churned;
+        let after = changes.update(&before, &after)?;
+        self.record(&after, from, to, changes)?;
+        if re_churned {
+            changes.event("lifecycle.re_churned", json!({ "customer_id": self.customer }));
+        }
+        if let Some(reached) = to.milestone {
+            let known = loaded.all::<Milestone>(ONCE)?;
+            if !known.iter().any(|known| known.milestone_type == reached) {
+                reach(self.customer, reached, changes)?;
+            }
+        }
+        let status = to.category.status();
+        if customer.status == CustomerStatus::Inactive || customer.status == status {
+            changes.guard_version(&customer.to_record());
+        } else {
+            changes.update(&customer, &Customer { status, ..customer.clone() })?;
+            changes.event("customer.updated", json!({ "customer_id": self.customer }));
+        }
+        Ok(after)
+    }
+
+    fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {
+        loaded.get(self.customer).ok().flatten()
+    }
+}
+
+impl AdvanceStage {
+    fn record(
+        &self,
+        after: &CustomerLifecycle,
+        from: &LifecycleStage,
+        to: &LifecycleStage,
+        changes: &mut Changes<'_>,
+    ) -> Result<(), Vec<FieldError>> {
+        changes.insert(&LifecycleHistory {
+            id: LifecycleHistoryId(Uuid::nil()),
+            meta: Meta::default(),
+            customer_id: self.customer,
+            sequence: after.stage_changes,
+            from_stage_id: Some(from.id),
+            to_stage_id: to.id,
+            from_stage: Some(from.name.clone()),
+            to_stage: to.name.clone(),
+            to_category: to.category,
+            changed_at: after.entered_stage_at,
+            changed_by: changes.context().user_id().map(UserId),
+            reason: self.reason.clone(),
+            trigger: self.trigger,
+        })?;
+        changes.event(
+            "lifecycle.stage_changed",
+            json!({
+                "customer_id": self.customer,
+                "from_stage_id": from.id, "from": from.name,
+                "to_stage_id": to.id, "to": to.name,
+                "trigger": self.trigger,
+            }),
+        );
+        Ok(())
+    }
+}
+
+fn reach(
+    customer: CustomerId,
+    reached: MilestoneType,
+    changes: &mut Changes<'_>,
+) -> Result<(), Vec<FieldError>> {
+    let milestone = changes.insert(&Milestone::new(customer, reached, changes.now()))?;
+    changes.event(
+        "milestone.reached",
+        json!({ "milestone_id": milestone.id, "customer_id": customer, "milestone_type": reached }),
+    );
+    Ok(())
+}
+
+fn milestone_need(customer: CustomerId, name: &str, field: &str, value: Value, limit: usize) -> Option<Need> {
+    let def = Milestone::def();
+    let filter = Filter::eq(def, "customer_id", Value::Id(customer.0))?
+        .and(Filter::eq(def, field, value)?)
+        .and(Filter::undeleted(def));
+    Some(Need::Find(name.to_owned(), Box::new(Query::new(def, filter, limit))))
+}
