@@ -375,7 +375,7 @@ pub async fn xt_07_a_deactivation_that_was_interrupted_goes_on(harness: &dyn Har
     for part in 0..3 {
         let batch = (0..count / 3).map(|n| (owned(bob, &format!("Customer {part}-{n}")), Vec::new()));
         let batch: Vec<_> = batch.collect();
-        for chunk in batch.chunks(1_000) {
+        for chunk in batch.chunks(450) {
             crm.customers().create_batch(&ctx, chunk.to_vec()).await.unwrap();
         }
     }

@@ -325,9 +325,11 @@ pub async fn xt_07_a_sync_does_what_was_interrupted(harness: &dyn Harness) {
     let directory = Told::default();
     let (crm, other) = (told(&world, &directory), told(&world, &directory));
     let (ctx, system) = (world.ada(), world.system());
-    let batch =
-        (0..700).map(|n| (Customer { owner_id: Some(UserId(BOB)), ..person(&format!("C{n}")) }, Vec::new()));
-    crm.customers().create_batch(&ctx, batch.collect()).await.unwrap();
+    for part in 0..2 {
+        let of_bob = |n| Customer { owner_id: Some(UserId(BOB)), ..person(&format!("Customer {part}-{n}")) };
+        let batch = (0..350).map(|n| (of_bob(n), Vec::new())).collect();
+        crm.customers().create_batch(&ctx, batch).await.unwrap();
+    }
     let leave = crm_core::directory::DeactivateUser { id: UserId(BOB), catalog: crm.store().catalog() };
     crm.run(&system, &leave).await.unwrap();
     assert_eq!(crm.users().hand_over_piece(&system, UserId(BOB)).await.unwrap(), Some(500));
