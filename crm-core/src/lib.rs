@@ -12,6 +12,7 @@
 //! - [`criteria`]: the language that filters records and defines segments.
 //! - [`segment`]: groups of customers, by hand and by criteria.
 //! - [`lifecycle`], [`journey`]: the stages that customers go through, and what they reach on the way.
+//! - [`profile`]: a customer as a whole, in one call.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
 //! - [`sweep`]: bulk work in pieces.
@@ -40,6 +41,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod note;
 pub mod policy;
+pub mod profile;
 pub mod query;
 pub mod record;
 pub mod relationship;

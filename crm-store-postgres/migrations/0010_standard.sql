@@ -364,6 +364,8 @@ CREATE TABLE "invoices" (
     "due_on" date,
     "currency" text COLLATE "C" NOT NULL,
     "total" numeric NOT NULL,
+    "exchange_rate" numeric,
+    "base_total" numeric,
     "amount_paid" numeric NOT NULL,
     CONSTRAINT "invoices_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "invoices_number_length" CHECK (char_length("number") <= 50),

@@ -25,7 +25,7 @@ pub(crate) struct Scope<'a> {
     names: &'a Names,
     /// The values; the tenant is `$1`.
     pub(crate) args: Args,
-    joined: BTreeMap<Vec<usize>, String>,
+    joined: BTreeMap<Vec<(usize, &'static str)>, String>,
     joins: String,
 }
 
@@ -47,12 +47,13 @@ impl<'a> Scope<'a> {
         let mut alias = BASE.to_owned();
         let mut prefix = Vec::with_capacity(path.links.len());
         for (step, (def, place)) in path.links.iter().enumerate() {
-            prefix.push(*place);
+            let target = path.links.get(step + 1).map_or(path.def, |(next, _)| *next);
+            // The id leads to each of the records that complete one, so that the place alone does not say where.
+            prefix.push((*place, target.name));
             if let Some(known) = self.joined.get(&prefix) {
                 alias.clone_from(known);
                 continue;
             }
-            let target = path.links.get(step + 1).map_or(path.def, |(next, _)| *next);
             let next = format!("j{}", self.joined.len() + 1);
             let _ = write!(
                 self.joins,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crm_core::customer::{Customer, ExternalId};
+use crm_core::lifecycle::CustomerLifecycle;
 use crm_core::store::Group;
 use crm_core::value::Value;
 use crm_core::{Context, Crm, Find, RecordId as _, Totals};
@@ -27,7 +28,7 @@ pub struct Sum {
 /// One total, as the store computes it and as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// Of what: `overall`, `rep`, `country`, `customer`.
+    /// Of what: `overall`, `rep`, `country`, `customer`, `lifecycle`.
     pub by: &'static str,
     /// Which one.
     pub name: String,
@@ -57,7 +58,8 @@ impl fmt::Display for Total {
     }
 }
 
-/// Asks the store for all totals that are known: overall, by employee, by country, by customer.
+/// Asks the store for all totals that are known: overall, by employee, by country, by customer; and for what each
+/// customer's lifecycle has kept of its invoices.
 ///
 /// # Errors
 /// The store does not answer.
@@ -66,6 +68,9 @@ pub async fn totals(crm: &Crm, ctx: &Context, data: &Chinook) -> Result<Vec<Tota
     let overall = invoices.totals(ctx, &Totals::default().sum("total")).await?;
     let by_rep = sums(&invoices.totals(ctx, &Totals::by(&["customer.owner_id"]).sum("total")).await?);
     let by_customer = sums(&invoices.totals(ctx, &Totals::by(&["customer_id"]).sum("total")).await?);
+    let lifecycles = crm.find::<CustomerLifecycle>(ctx, &Find::all().limit(9_999)).await?.items;
+    let kept = |of: CustomerLifecycle| Sum { invoices: of.purchase_count, amount: of.total_revenue };
+    let by_lifecycle = lifecycles.into_iter().map(|of| (of.customer_id.uuid(), kept(of))).collect();
     // Custom fields make no groups in the store, so the customers' sums are added up here.
     let customers = crm.customers().find(ctx, &Find::all().limit(9_999)).await?.items;
     // The ids of the shop's own system, in one read.
@@ -104,14 +109,16 @@ pub async fn totals(crm: &Crm, ctx: &Context, data: &Chinook) -> Result<Vec<Tota
     for known in &expected.customers {
         let buyer = data.customers.iter().find(|buyer| buyer.customer_id == known.customer_id);
         let buyer = buyer.ok_or_else(|| format!("customer {} is expected, not given", known.customer_id))?;
-        let found = ids.get(&known.customer_id.to_string()).and_then(|id| by_customer.get(id).copied());
-        totals.push(Total {
-            by: "customer",
-            name: buyer.display_name(),
-            found: found.unwrap_or_default(),
-            amount: known.total.0,
-            invoices: Some(known.invoices),
-        });
+        let id = ids.get(&known.customer_id.to_string());
+        for (by, sums) in [("customer", &by_customer), ("lifecycle", &by_lifecycle)] {
+            totals.push(Total {
+                by,
+                name: buyer.display_name(),
+                found: id.and_then(|id| sums.get(id).copied()).unwrap_or_default(),
+                amount: known.total.0,
+                invoices: Some(known.invoices),
+            });
+        }
     }
     Ok(totals)
 }

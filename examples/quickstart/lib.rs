@@ -66,6 +66,7 @@ pub async fn quickstart(
     show::loaded(out, place, &loaded)?;
     show::customer(out, &crm, &ctx, &data).await?;
     show::questions(out, &crm, &ctx).await?;
+    show::stages(out, &crm, &ctx).await?;
     show::segments(out, &crm, &ctx).await?;
     show::search(out, &crm, &ctx).await?;
 

@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use crm_core::criteria::CriteriaError;
+use crm_core::lifecycle::CustomerLifecycle;
 use crm_core::timeline::{Anchor, TimelineRequest, by_day};
 use crm_core::value::Value;
-use crm_core::{Context, Crm, Error as CrmError, Find};
+use crm_core::{Context, Crm, Error as CrmError, Find, Totals};
 use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 
@@ -104,6 +105,15 @@ pub async fn customer(out: Out<'_>, crm: &Crm, ctx: &Context, data: &Chinook) ->
         let code = address.postal_code.as_deref().unwrap_or_default();
         writeln!(out, "  {} address: {street}, {code} {city}, {country}", address.address_type.code())?;
     }
+    let lifecycle = crm.lifecycle().get(ctx, customer.id).await?;
+    let (count, revenue) = (lifecycle.purchase_count, money(lifecycle.total_revenue));
+    if let (Some(first), Some(last)) = (lifecycle.first_purchase_date, lifecycle.last_purchase_date) {
+        writeln!(out, "  bought {count} times from {first} to {last}, for {revenue} USD")?;
+    }
+    let mut stages: Vec<_> = crm.lifecycle().history(ctx, customer.id).await?;
+    stages.reverse();
+    let stages: Vec<_> = stages.iter().map(|step| step.to_stage.as_str()).collect();
+    writeln!(out, "  stages since it was a lead: {}", stages.join(", "))?;
     let segments = crm.segments().of_customer(ctx, customer.id).await?;
     let names: Vec<_> = segments.iter().map(|segment| segment.name.as_str()).collect();
     writeln!(out, "  segments: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") })?;
@@ -189,6 +199,23 @@ pub async fn segments(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
     Ok(())
 }
 
+/// How many customers stand in each stage, and what they have brought.
+///
+/// # Errors
+/// The store does not answer, or the output cannot be written.
+pub async fn stages(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
+    title(out, "Where the customers stand: who buys becomes a customer")?;
+    let asked = Totals::by(&["current_stage_id"]).sum("total_revenue");
+    let groups = crm.totals::<CustomerLifecycle>(ctx, &asked).await?;
+    for stage in crm.lifecycle().stages(ctx).await? {
+        let group = groups.iter().find(|group| group.by.first().and_then(Value::as_id) == Some(stage.id.0));
+        if let Some([Value::Int(count), Value::Decimal(revenue)]) = group.map(|group| &group.measures[..]) {
+            writeln!(out, "  {:<14}{count:>4} {:>9} USD", stage.name, money(*revenue))?;
+        }
+    }
+    Ok(())
+}
+
 /// Search by the beginning of a word.
 ///
 /// # Errors
@@ -232,7 +259,10 @@ pub fn totals(out: Out<'_>, totals: &[Total]) -> Result<()> {
     let differing: Vec<&Total> = totals.iter().filter(|total| !total.agrees()).collect();
     let (all, customers) = (totals.len(), of("customer").count());
     let agreeing = all - differing.len();
-    writeln!(out, "  {agreeing} of {all} totals, {customers} customers' among them, are as expected")?;
+    writeln!(
+        out,
+        "  {agreeing} of {all} totals are as expected; {customers} customers' by their invoices and by their lifecycles"
+    )?;
     for total in differing {
         writeln!(out, "  DIFFERS: {total}")?;
     }

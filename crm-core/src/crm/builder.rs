@@ -10,6 +10,7 @@ use crate::cursor::CursorKeys;
 use crate::directory::Directory;
 use crate::env::{Env, SystemEnv};
 use crate::policy::{Policy, RolePolicy};
+use crate::profile::Panel;
 use crate::store::Store;
 
 /// Collects what a [`Crm`] works with.
@@ -20,6 +21,7 @@ pub struct CrmBuilder {
     keys: Vec<Vec<u8>>,
     geocoder: Option<Arc<dyn Geocoder>>,
     directory: Option<Arc<dyn Directory>>,
+    panels: Vec<Arc<dyn Panel>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -47,6 +49,7 @@ impl CrmBuilder {
             keys: Vec::new(),
             geocoder: None,
             directory: None,
+            panels: Vec::new(),
             deadline: Duration::from_secs(5),
             slow_call: Duration::from_secs(1),
         }
@@ -89,6 +92,12 @@ impl CrmBuilder {
         self
     }
 
+    /// Adds what another system shows of a customer in its [`Customer360`](crate::profile::Customer360).
+    pub fn panel(mut self, panel: impl Panel) -> Self {
+        self.panels.push(Arc::new(panel));
+        self
+    }
+
     /// How long a contended command is decided again before it is refused; 5 s unless set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -110,8 +119,8 @@ impl CrmBuilder {
         {
             return Err(BuildError::Entity(missing.name));
         }
-        let Self { store, env, policy, geocoder, directory, deadline, slow_call, .. } = self;
-        let inner = Inner { store, env, policy, cursors, geocoder, directory, deadline, slow_call };
+        let Self { store, env, policy, geocoder, directory, panels, deadline, slow_call, .. } = self;
+        let inner = Inner { store, env, policy, cursors, geocoder, directory, panels, deadline, slow_call };
         Ok(Crm { inner: Arc::new(inner) })
     }
 }

@@ -22,6 +22,7 @@ use crate::lifecycle::Lifecycles;
 use crate::log::Logs;
 use crate::note::Notes;
 use crate::policy::Policy;
+use crate::profile::{Panel, Profiles};
 use crate::relationship::Relationships;
 use crate::segment::Segments;
 use crate::store::Store;
@@ -42,6 +43,7 @@ struct Inner {
     cursors: CursorKeys,
     geocoder: Option<Arc<dyn Geocoder>>,
     directory: Option<Arc<dyn Directory>>,
+    panels: Vec<Arc<dyn Panel>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -144,6 +146,11 @@ impl Crm {
         Notes::new(self)
     }
 
+    /// Customers as a whole: the 360° view, statistics.
+    pub fn profiles(&self) -> Profiles<'_> {
+        Profiles::new(self)
+    }
+
     /// Users of the tenant.
     pub fn users(&self) -> Users<'_> {
         Users::new(self)
@@ -194,6 +201,10 @@ impl Crm {
 
     pub(crate) fn directory(&self) -> Option<&dyn Directory> {
         self.inner.directory.as_deref()
+    }
+
+    pub(crate) fn panels(&self) -> &[Arc<dyn Panel>] {
+        &self.inner.panels
     }
 
     pub(crate) fn cursors(&self) -> &CursorKeys {

@@ -48,7 +48,7 @@ impl Crm {
     }
 
     /// The question for those of these records that are live, of live customers, and visible to the actor.
-    pub(super) fn readable(&self, ctx: &Context, def: &'static EntityDef, ids: Vec<Value>) -> Query {
+    pub(crate) fn readable(&self, ctx: &Context, def: &'static EntityDef, ids: Vec<Value>) -> Query {
         let limit = ids.len().clamp(1, MAX_LIMIT);
         let by_id = Filter::leaf(Path::system(def, crate::catalog::system::ID), Test::In(ids));
         let filter = by_id
@@ -172,10 +172,24 @@ impl Crm {
         record: &Record,
         paths: &[&Path],
     ) -> Result<Loaded, Error> {
-        let mut links = Loaded::default();
+        Ok(self.links_beside(ctx, record, paths, Loaded::default(), Vec::new(), None).await?.0)
+    }
+
+    /// The same where some are known already, with further records by id and one more question beside the first round.
+    pub(crate) async fn links_beside(
+        &self,
+        ctx: &Context,
+        record: &Record,
+        paths: &[&Path],
+        mut links: Loaded,
+        mut further: Vec<(&'static EntityDef, Uuid)>,
+        mut beside: Option<Query>,
+    ) -> Result<(Loaded, Vec<Record>), Error> {
+        let mut found_beside = Vec::new();
         loop {
             let mut wanted: BTreeMap<&str, (&'static EntityDef, BTreeSet<Uuid>)> = BTreeMap::new();
-            for (def, id) in paths.iter().filter_map(|path| unread(path, record, &links)) {
+            let missing = paths.iter().filter_map(|path| unread(path, record, &links));
+            for (def, id) in missing.chain(further.drain(..)) {
                 wanted.entry(def.name).or_insert((def, BTreeSet::new())).1.insert(id);
             }
             let mut reads = Vec::new();
@@ -183,14 +197,18 @@ impl Crm {
                 let ids: Vec<Uuid> = ids.into_iter().collect();
                 reads.extend(ids.chunks(MAX_LIMIT).map(|ids| (def, ids.to_vec())));
             }
-            if reads.is_empty() {
-                return Ok(links);
+            if reads.is_empty() && beside.is_none() {
+                return Ok((links, found_beside));
             }
-            let questions: Vec<Read> =
-                reads.iter().map(|(def, ids)| Read::Get { def, ids: ids.clone() }).collect();
+            let by_id = reads.iter().map(|(def, ids)| Read::Get { def, ids: ids.clone() });
+            let asks_beside = beside.is_some();
+            let questions: Vec<Read> = by_id.chain(beside.take().map(Read::Find)).collect();
             let mut answers = self.read(ctx, &questions).await?.into_iter();
             for (def, ids) in reads {
                 links.add_records(def, &ids, records(answers.next())?);
+            }
+            if asks_beside {
+                found_beside = records(answers.next())?;
             }
         }
     }

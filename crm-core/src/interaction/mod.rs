@@ -3,6 +3,7 @@
 mod commands;
 mod entity;
 mod service;
+mod statistics;
 
 pub use commands::{BACKDATED_AFTER_DAYS, InteractionRefusal, LogInteractions, UpdateInteraction};
 pub use entity::{
@@ -10,3 +11,4 @@ pub use entity::{
     Sentiment,
 };
 pub use service::Interactions;
+pub use statistics::{ChannelStatistics, InteractionStatistics, ResponseTimes};

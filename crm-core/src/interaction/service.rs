@@ -1,15 +1,25 @@
 //! `crm.interactions()`.
 
-use serde_json::json;
+use futures_util::StreamExt as _;
+use serde_json::{Value as Json, json};
 
+use crate::catalog::Entity;
 use crate::command::Error;
 use crate::context::Context;
+use crate::criteria::{Criteria, Filter, Path, Scope, Test};
 use crate::crm::{Crm, Done};
 use crate::customer::Expect;
+use crate::interaction::statistics::Waiting;
 use crate::interaction::{
-    Interaction, InteractionId, InteractionRefusal, LogInteractions, ReplyStatus, UpdateInteraction,
+    Interaction, InteractionId, InteractionRefusal, InteractionStatistics, LogInteractions, ReplyStatus,
+    ResponseTimes, UpdateInteraction,
 };
-use crate::query::{Find, Page};
+use crate::policy::Action;
+use crate::query::{Find, Page, visible_filter};
+use crate::store::{
+    Answer, Direction as SortDirection, GroupQuery, MAX_LIMIT, Measure, Order, Query, Read, StoreError,
+};
+use crate::value::truncate;
 
 /// Interactions: log, read, change, delete, find.
 #[derive(Clone, Copy)]
@@ -68,6 +78,82 @@ impl<'a> Interactions<'a> {
     /// A page of the interactions that meet criteria and that the actor may see.
     pub async fn find(&self, ctx: &Context, find: &Find) -> Result<Page<Interaction>, Error> {
         self.crm.find(ctx, find).await
+    }
+
+    /// How many interactions the actor sees, by channel, with their durations; of those that meet criteria, or of all. Asks
+    /// the store once, and before for the settings, whose zone the criteria's days are of.
+    pub async fn statistics(
+        &self,
+        ctx: &Context,
+        criteria: Option<Json>,
+    ) -> Result<InteractionStatistics, Error> {
+        let def = Interaction::def();
+        let filter = self.filter(ctx, criteria).await?;
+        let path = |name| Path::own(def, name);
+        let has = |name| path(name).map_or_else(Filter::always, |path| Filter::leaf(path, Test::Exists));
+        let group = |filter: Filter, by: &[&str], measures: [Option<Measure>; 2]| {
+            Read::Group(GroupQuery {
+                def,
+                filter,
+                by: by.iter().filter_map(|name| Path::own(def, name)).collect(),
+                measures: std::iter::once(Measure::Count).chain(measures.into_iter().flatten()).collect(),
+                limit: MAX_LIMIT,
+            })
+        };
+        let (minutes, last) =
+            (path("duration_minutes").map(Measure::Sum), path("occurred_at").map(Measure::Max));
+        let timed = filter.clone().and(has("duration_minutes"));
+        let named = filter.clone().and(has("contact_id"));
+        let reads = [
+            group(filter, &["interaction_type", "direction"], [minutes, last]),
+            group(timed, &["interaction_type"], [None, None]),
+            group(named, &[], [None, None]),
+        ];
+        match self.crm.read(ctx, &reads).await?.as_slice() {
+            [Answer::Groups(all), Answer::Groups(timed), Answer::Groups(named)] => {
+                Ok(InteractionStatistics::of(all, timed, named))
+            }
+            _ => {
+                let what = "an answer of another kind than was asked for".to_owned();
+                Err(StoreError::Corrupt { what }.into())
+            }
+        }
+    }
+
+    /// How fast interactions that customers began were answered, as far as the actor sees them; of those that meet
+    /// criteria, or of all. Reads each of them once, in bounded memory.
+    pub async fn response_times(
+        &self,
+        ctx: &Context,
+        criteria: Option<Json>,
+    ) -> Result<ResponseTimes, Error> {
+        let def = Interaction::def();
+        let filter = self.filter(ctx, criteria).await?;
+        let order = ["customer_id", "occurred_at", "direction"].iter().filter_map(|name| {
+            Path::own(def, name).map(|path| Order { path, direction: SortDirection::Ascending })
+        });
+        let query = Query { order: order.collect(), ..Query::new(def, filter, MAX_LIMIT) };
+        let mut found = self.crm.store().scan(ctx.tenant, query);
+        let mut waiting = Waiting::default();
+        while let Some(record) = found.next().await {
+            waiting.add(&Interaction::from_record(&record?)?);
+        }
+        Ok(waiting.done())
+    }
+
+    /// Those that meet criteria and that the actor may see.
+    async fn filter(&self, ctx: &Context, criteria: Option<Json>) -> Result<Filter, Error> {
+        let def = Interaction::def();
+        self.crm.allow(ctx, Action::Read, def.name)?;
+        let catalog = self.crm.store().catalog();
+        let asked = match criteria {
+            None => Filter::always(),
+            Some(json) => {
+                let zone = self.crm.settings_of(ctx).await?.tz();
+                Criteria::parse(&json, def, &Scope::new(catalog, zone))?.at(truncate(self.crm.env().now()))
+            }
+        };
+        Ok(asked.and(Filter::live(catalog, def)).and(visible_filter(def, &ctx.viewer())))
     }
 
     /// The messages that wait for an answer, longest waiting first.

@@ -1,13 +1,18 @@
 //! What can be done with invoices, as pure decisions.
 
-use rust_decimal::{Decimal, RoundingStrategy};
+use std::collections::{BTreeMap, BTreeSet};
+
+use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+use crate::account::Account;
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
-use crate::customer::{Customer, Expect, at_place, input_of, live_customer};
-use crate::invoice::{Invoice, InvoiceId, InvoiceLine};
+use crate::customer::{CustomerId, CustomerType, Expect, at_place, input_of, live_customer};
+use crate::invoice::counting::{bought, change, change_needs, count, in_minor_units, limit, live_invoice};
+use crate::invoice::{Invoice, InvoiceId, InvoiceLine, InvoiceStatus};
+use crate::lifecycle::{PurchaseChange, change_purchases, purchase_needs};
 use crate::policy::Action;
 use crate::record::FieldError;
 
@@ -27,18 +32,51 @@ pub enum InvoiceRefusal {
         /// The sum of the lines.
         lines: Decimal,
     },
-    /// A recorded invoice keeps its total, the sum of its lines.
+    /// A recorded invoice keeps its total, the sum of its lines; one that counts also its date and exchange rate.
     #[error(
-        "the total of invoice {0} is the sum of its lines and stays as it is; void it and record another"
+        "invoice {id} keeps its {field}: the total always, date and exchange rate while it counts; void it and record \
+         another"
     )]
-    Fixed(InvoiceId),
+    Fixed {
+        /// The invoice.
+        id: InvoiceId,
+        /// What was to change.
+        field: &'static str,
+    },
+    /// The invoice counts, is in another currency than the customer's revenue, and has no exchange rate.
+    #[error(
+        "invoice {number} is in {currency} and revenue is in {base}: give exchange_rate, how many {base} one {currency} was \
+         worth when it was issued"
+    )]
+    Rate {
+        /// The invoice's number.
+        number: String,
+        /// Its currency.
+        currency: &'static str,
+        /// The currency of the customer's revenue.
+        base: &'static str,
+    },
+    /// Only a draft is issued.
+    #[error("invoice {number} is {status}; only a draft is issued")]
+    NotDraft {
+        /// The invoice's number.
+        number: String,
+        /// Where it stands.
+        status: &'static str,
+    },
+    /// An organization without a tax id is not invoiced.
+    #[error("the organization {0} has no tax id; add it to its account, then issue the invoice")]
+    TaxId(CustomerId),
 }
 
 impl Refusal for InvoiceRefusal {
     fn code(&self) -> &'static str {
         match self {
             Self::Total { .. } => "invoice_total",
-            Self::Fixed(_) => "invoice_fixed",
+            Self::Fixed { .. } => "invoice_fixed",
+            Self::Rate { .. } => "invoice_exchange_rate",
+            Self::NotDraft { .. } => "invoice_not_draft",
+            Self::TaxId(_) => "missing_tax_id",
         }
     }
 }
@@ -79,14 +117,13 @@ impl Command for RecordInvoices {
     }
 
     fn needs(&self, _: &Loaded) -> Vec<Need> {
-        vec![Need::Records(
-            Customer::def(),
-            self.invoices.iter().map(|new| new.invoice.customer_id.0).collect(),
-        )]
+        let customers: BTreeSet<_> = self.invoices.iter().map(|new| new.invoice.customer_id).collect();
+        purchase_needs(&customers.into_iter().collect::<Vec<_>>())
     }
 
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
         let mut recorded = Vec::with_capacity(self.invoices.len());
+        let mut purchases = BTreeMap::<CustomerId, PurchaseChange>::new();
         for (place, new) in self.invoices.iter().enumerate() {
             let of = self.invoices.len();
             live_customer(new.invoice.customer_id, loaded)?;
@@ -114,7 +151,14 @@ impl Command for RecordInvoices {
                     return Err(Decline::Refused(InvoiceRefusal::Total { number, total, lines: sum }));
                 }
             }
+            count(&mut invoice, loaded, changes).map_err(|declined| match declined {
+                Decline::Invalid(errors) => Decline::Invalid(at_place(errors, place, of)),
+                other => other,
+            })?;
             let invoice = changes.insert(&invoice).map_err(|errors| at_place(errors, place, of))?;
+            if let Some(revenue) = invoice.base_total {
+                purchases.entry(invoice.customer_id).or_default().add(revenue, bought(&invoice));
+            }
             changes.event(
                 "invoice.recorded",
                 json!({ "invoice_id": invoice.id, "customer_id": invoice.customer_id, "status": invoice.status }),
@@ -131,6 +175,9 @@ impl Command for RecordInvoices {
             }
             recorded.push(invoice);
         }
+        for (customer, change) in purchases {
+            change_purchases(customer, change, loaded, changes)?;
+        }
         Ok(recorded)
     }
 
@@ -142,9 +189,8 @@ impl Command for RecordInvoices {
 
 /// Quantity times price in the currency's minor unit, half to even.
 fn line_amount(line: &InvoiceLine, minor_units: u32) -> Option<Decimal> {
-    let product = line.quantity.checked_mul(line.unit_price)?;
-    let amount = product.round_dp_with_strategy(minor_units, RoundingStrategy::MidpointNearestEven);
-    (amount.abs() < Decimal::from(10_i64.pow(15))).then_some(amount)
+    let amount = in_minor_units(line.quantity.checked_mul(line.unit_price)?, minor_units);
+    (amount.abs() < limit()).then_some(amount)
 }
 
 /// Changes one invoice by a function over it: its status, what was paid, the day it is due.
@@ -176,31 +222,72 @@ impl Command for UpdateInvoice<'_> {
     }
 
     fn needs(&self, loaded: &Loaded) -> Vec<Need> {
-        let mut needs = vec![Need::Records(Invoice::def(), vec![self.id.0])];
+        change_needs(self.id, loaded, self.change)
+    }
+
+    fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
+        let before = live_invoice(self.id, loaded)?;
+        self.expect.check("invoice", self.id.0, before.meta.version)?;
+        let mut after = before.clone();
+        (self.change)(&mut after);
+        change(&before, after, loaded, changes)
+    }
+
+    fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {
+        loaded.get(self.id).ok().flatten()
+    }
+}
+
+/// Issues a draft, as of now. An organization must have a tax id (SPEC CM-10); invoices that were issued elsewhere are
+/// [recorded](RecordInvoices) as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct IssueInvoice {
+    /// The invoice.
+    pub id: InvoiceId,
+    /// Which version it applies to.
+    pub expect: Expect,
+}
+
+impl Command for IssueInvoice {
+    type Output = Invoice;
+    type Refusal = InvoiceRefusal;
+
+    fn name(&self) -> &'static str {
+        "invoices.issue"
+    }
+
+    fn permission(&self) -> (Action, &'static str) {
+        (Action::Write, "invoice")
+    }
+
+    fn input(&self) -> Json {
+        json!([self.id, self.expect.to_json()])
+    }
+
+    fn needs(&self, loaded: &Loaded) -> Vec<Need> {
+        let mut needs = change_needs(self.id, loaded, &|invoice| invoice.status = InvoiceStatus::Issued);
         if let Ok(Some(invoice)) = loaded.live::<Invoice>(self.id) {
-            needs.push(Need::Records(Customer::def(), vec![invoice.customer_id.0]));
+            needs.push(Need::Records(Account::def(), vec![invoice.customer_id.0]));
         }
         needs
     }
 
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
-        let missing = || Decline::NotFound("invoice", self.id.0);
-        let before: Invoice = loaded.live(self.id)?.ok_or_else(missing)?;
-        loaded.live::<Customer>(before.customer_id)?.ok_or_else(missing)?;
+        let before = live_invoice(self.id, loaded)?;
         self.expect.check("invoice", self.id.0, before.meta.version)?;
-        let mut after = before.clone();
-        (self.change)(&mut after);
-        if after.total != before.total {
-            return Err(Decline::Refused(InvoiceRefusal::Fixed(self.id)));
+        if before.status != InvoiceStatus::Draft {
+            let (number, status) = (before.number, before.status.code());
+            return Err(Decline::Refused(InvoiceRefusal::NotDraft { number, status }));
         }
-        let after = changes.update(&before, &after)?;
-        if after.meta.version != before.meta.version {
-            changes.event(
-                "invoice.updated",
-                json!({ "invoice_id": after.id, "customer_id": after.customer_id, "status": after.status }),
-            );
+        let customer = live_customer(before.customer_id, loaded)?;
+        if customer.r#type == CustomerType::Organization {
+            let account =
+                loaded.live::<Account>(before.customer_id)?.filter(|account| account.tax_id.is_some());
+            let missing = || Decline::Refused(InvoiceRefusal::TaxId(before.customer_id));
+            changes.guard_version(&account.ok_or_else(missing)?.to_record());
         }
-        Ok(after)
+        let after = Invoice { status: InvoiceStatus::Issued, issued_at: changes.now(), ..before.clone() };
+        change(&before, after, loaded, changes)
     }
 
     fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {

@@ -74,6 +74,14 @@ pub struct Invoice {
     /// The sum of its lines, in the currency, at most its minor unit's decimals; negative for a credit note.
     #[field(decimal(4))]
     pub total: Decimal,
+    /// How much of the base currency one unit of the invoice's was worth when it was issued, above zero; 1 unless given
+    /// where the two are the same. The base currency is the tenant's, at the customer's first purchase.
+    #[field(decimal(10))]
+    pub exchange_rate: Option<Decimal>,
+    /// The total in the base currency at that rate, rounded to its minor unit, half to even; derived, and there as long
+    /// as the invoice counts (SPEC LC-04).
+    #[field(decimal(4))]
+    pub base_total: Option<Decimal>,
     /// What was paid of it: between zero and the total.
     #[field(decimal(4))]
     pub amount_paid: Decimal,
@@ -120,6 +128,9 @@ impl Validate for Invoice {
                 errors.push(FieldError::new(field, error.to_string()));
             }
         }
+        if self.exchange_rate.is_some_and(|rate| rate <= Decimal::ZERO) {
+            errors.push(FieldError::new("exchange_rate", "is not above zero"));
+        }
         let zero = Decimal::ZERO;
         let (least, most) = (self.total.min(zero), self.total.max(zero));
         if self.amount_paid < least || self.amount_paid > most {
@@ -127,6 +138,11 @@ impl Validate for Invoice {
         }
         errors
     }
+}
+
+impl InvoiceStatus {
+    /// Those of invoices that count towards the customer's revenue.
+    pub const COUNTED: [Self; 3] = [Self::Issued, Self::PartlyPaid, Self::Paid];
 }
 
 impl TimelineSource for Invoice {
@@ -150,6 +166,16 @@ impl Invoice {
         Self { customer_id: customer, number: number.into(), issued_at: at, currency, ..Self::sample() }
     }
 
+    /// Whether it adds to the customer's revenue: issued, paid in part or paid (SPEC LC-04).
+    pub fn counts(&self) -> bool {
+        InvoiceStatus::COUNTED.contains(&self.status)
+    }
+
+    /// Whether it is a purchase: it counts and is of more than nothing, so is no credit note.
+    pub fn is_purchase(&self) -> bool {
+        self.counts() && self.total > Decimal::ZERO
+    }
+
     pub(crate) fn sample() -> Self {
         Self {
             id: InvoiceId(uuid::Uuid::nil()),
@@ -161,6 +187,8 @@ impl Invoice {
             due_on: None,
             currency: Currency::USD,
             total: Decimal::ZERO,
+            exchange_rate: None,
+            base_total: None,
             amount_paid: Decimal::ZERO,
         }
     }

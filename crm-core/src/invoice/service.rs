@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::crm::{Crm, Done};
 use crate::customer::Expect;
 use crate::invoice::{
-    Invoice, InvoiceId, InvoiceLine, InvoiceRefusal, NewInvoice, RecordInvoices, UpdateInvoice,
+    Invoice, InvoiceId, InvoiceLine, InvoiceRefusal, IssueInvoice, NewInvoice, RecordInvoices, UpdateInvoice,
 };
 use crate::query::{Find, Page, Totals};
 use crate::store::{Group, MAX_LIMIT};
@@ -34,7 +34,8 @@ impl<'a> Invoices<'a> {
         Self { crm }
     }
 
-    /// Records an invoice with its lines.
+    /// Records an invoice with its lines, as it was issued elsewhere or as a draft. One that counts adds to its customer's
+    /// revenue and purchases, and brings whoever buys to a stage in which it is a customer, in the same commit.
     pub async fn record(&self, ctx: &Context, invoice: NewInvoice) -> Outcome<Invoice> {
         Ok(self.record_batch(ctx, vec![invoice]).await?.map(|mut list| list.remove(0)))
     }
@@ -53,6 +54,11 @@ impl<'a> Invoices<'a> {
         change: impl Fn(&mut Invoice) + Send + Sync,
     ) -> Outcome<Invoice> {
         self.crm.run(ctx, &UpdateInvoice { id, expect, change: &change }).await
+    }
+
+    /// Issues a draft, as of now. An organization must have a tax id.
+    pub async fn issue(&self, ctx: &Context, id: InvoiceId, expect: Expect) -> Outcome<Invoice> {
+        self.crm.run(ctx, &IssueInvoice { id, expect }).await
     }
 
     /// The invoice with its lines.

@@ -5,21 +5,13 @@ use uuid::Uuid;
 
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
-use crate::criteria::Filter;
-use crate::customer::{Customer, CustomerId, CustomerStatus, Expect, live_customer};
-use crate::directory::UserId;
-use crate::journey::{Milestone, MilestoneType};
+use crate::customer::{Customer, CustomerId, Expect, live_customer};
+use crate::lifecycle::step::{Reached, Step, follow_stage, reached_needs, take_step};
 use crate::lifecycle::{
-    CustomerLifecycle, LifecycleHistory, LifecycleHistoryId, LifecycleStage, StageCategory, StageId,
-    StageTrigger, live_stages, live_transitions, stage_needs, transition_needs,
+    CustomerLifecycle, LifecycleStage, StageId, StageTrigger, live_stages, live_transitions, stage_needs,
+    transition_needs,
 };
 use crate::policy::Action;
-use crate::record::{FieldError, Meta};
-use crate::store::{MAX_LIMIT, Query};
-use crate::value::Value;
-
-const ONCE: &str = "milestones reached once";
-const WON_BACK: &str = "milestones of winning back";
 
 /// Why a customer does not change its stage.
 #[non_exhaustive]
@@ -171,9 +163,7 @@ impl Command for AdvanceStage {
         ];
         needs.extend(stage_needs());
         needs.extend(transition_needs());
-        needs.extend(milestone_need(self.customer, ONCE, "is_once", Value::Bool(true), MAX_LIMIT));
-        let won = Value::Text(MilestoneType::WinBack.code().to_owned());
-        needs.extend(milestone_need(self.customer, WON_BACK, "milestone_type", won, 1));
+        needs.extend(reached_needs(&[self.customer]));
         needs
     }
 
@@ -189,94 +179,15 @@ impl Command for AdvanceStage {
         };
         let (from, to) = (stage(before.current_stage_id)?, stage(self.to)?);
         self.check(from, to, &stages, loaded)?;
-        changes.guard_live(LifecycleStage::def(), to.id.0);
         let mut after = before.clone();
-        after.previous_stage_id = Some(from.id);
-        after.current_stage_id = to.id;
-        after.entered_stage_at = changes.now();
-        after.stage_changes += 1;
-        let won_back = !loaded.list(WON_BACK).is_empty();
-        let re_churned = won_back && to.category == StageCategory::PostCustomer;
-        after.is_re_churned |= re_churned;
+        let step = Step { from, to, reason: self.reason.clone(), trigger: self.trigger };
+        take_step(&mut after, &step, &mut Reached::of(loaded)?, changes)?;
         let after = changes.update(&before, &after)?;
-        self.record(&after, from, to, changes)?;
-        if re_churned {
-            changes.event("lifecycle.re_churned", json!({ "customer_id": self.customer }));
-        }
-        if let Some(reached) = to.milestone {
-            let known = loaded.all::<Milestone>(ONCE)?;
-            if !known.iter().any(|known| known.milestone_type == reached) {
-                reach(self.customer, reached, changes)?;
-            }
-        }
-        let status = to.category.status();
-        if customer.status == CustomerStatus::Inactive || customer.status == status {
-            changes.guard_version(&customer.to_record());
-        } else {
-            changes.update(&customer, &Customer { status, ..customer.clone() })?;
-            changes.event("customer.updated", json!({ "customer_id": self.customer }));
-        }
+        follow_stage(&customer, to, changes)?;
         Ok(after)
     }
 
     fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {
         loaded.get(self.customer).ok().flatten()
     }
-}
-
-impl AdvanceStage {
-    fn record(
-        &self,
-        after: &CustomerLifecycle,
-        from: &LifecycleStage,
-        to: &LifecycleStage,
-        changes: &mut Changes<'_>,
-    ) -> Result<(), Vec<FieldError>> {
-        changes.insert(&LifecycleHistory {
-            id: LifecycleHistoryId(Uuid::nil()),
-            meta: Meta::default(),
-            customer_id: self.customer,
-            sequence: after.stage_changes,
-            from_stage_id: Some(from.id),
-            to_stage_id: to.id,
-            from_stage: Some(from.name.clone()),
-            to_stage: to.name.clone(),
-            to_category: to.category,
-            changed_at: after.entered_stage_at,
-            changed_by: changes.context().user_id().map(UserId),
-            reason: self.reason.clone(),
-            trigger: self.trigger,
-        })?;
-        changes.event(
-            "lifecycle.stage_changed",
-            json!({
-                "customer_id": self.customer,
-                "from_stage_id": from.id, "from": from.name,
-                "to_stage_id": to.id, "to": to.name,
-                "trigger": self.trigger,
-            }),
-        );
-        Ok(())
-    }
-}
-
-fn reach(
-    customer: CustomerId,
-    reached: MilestoneType,
-    changes: &mut Changes<'_>,
-) -> Result<(), Vec<FieldError>> {
-    let milestone = changes.insert(&Milestone::new(customer, reached, changes.now()))?;
-    changes.event(
-        "milestone.reached",
-        json!({ "milestone_id": milestone.id, "customer_id": customer, "milestone_type": reached }),
-    );
-    Ok(())
-}
-
-fn milestone_need(customer: CustomerId, name: &str, field: &str, value: Value, limit: usize) -> Option<Need> {
-    let def = Milestone::def();
-    let filter = Filter::eq(def, "customer_id", Value::Id(customer.0))?
-        .and(Filter::eq(def, field, value)?)
-        .and(Filter::undeleted(def));
-    Some(Need::Find(name.to_owned(), Box::new(Query::new(def, filter, limit))))
 }

@@ -5,10 +5,12 @@
 
 mod commands;
 mod entity;
+mod judged;
 mod membership;
 mod service;
 
 pub use commands::{CountSegment, CreateSegment, DeleteSegment, SegmentRefusal, UpdateSegment};
 pub use entity::{Segment, SegmentId, SegmentMember, SegmentMemberId, SegmentType};
+pub(crate) use judged::Judged;
 pub use membership::{AddSegmentMembers, MAX_MEMBERS_AT_ONCE, RemoveSegmentMembers};
 pub use service::{SegmentPreview, Segments};

@@ -1,19 +1,17 @@
 //! `crm.segments()`.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value as Json, json};
 
 use crate::catalog::{Entity, system};
 use crate::command::Error;
 use crate::context::Context;
-use crate::criteria::{Criteria, CriteriaError, Filter, Path, Scope, Test};
+use crate::criteria::{Criteria, Filter, Path, Scope, Test};
 use crate::crm::{Crm, Done};
 use crate::customer::{Customer, CustomerId, Expect};
 use crate::query::{Find, Page, visible_filter};
 use crate::segment::{
-    AddSegmentMembers, CountSegment, CreateSegment, DeleteSegment, RemoveSegmentMembers, Segment, SegmentId,
-    SegmentMember, SegmentRefusal, UpdateSegment,
+    AddSegmentMembers, CountSegment, CreateSegment, DeleteSegment, Judged, RemoveSegmentMembers, Segment,
+    SegmentId, SegmentMember, SegmentRefusal, UpdateSegment,
 };
 use crate::store::{Answer, Query, Read};
 use crate::value::{Value, truncate};
@@ -192,24 +190,9 @@ impl<'a> Segments<'a> {
         let segments: Vec<Segment> = self.every(ctx, Find::matching(active).ascending("name")).await?;
         let of = json!({ "field": "customer_id", "operator": "eq", "value": customer });
         let memberships: Vec<SegmentMember> = self.every(ctx, Find::matching(of)).await?;
-        let memberships: BTreeSet<SegmentId> = memberships.iter().map(|member| member.segment_id).collect();
-        let zone = self.crm.settings_of(ctx).await?.tz();
-        let scope = Scope::new(self.crm.store().catalog(), zone);
-        let mut judged = Vec::with_capacity(segments.len());
-        for segment in segments {
-            let parse = |json| Criteria::parse(json, Customer::def(), &scope);
-            let criteria = segment.criteria.as_ref().map(parse).transpose();
-            judged.push((criteria.map_err(|error| of_which(&segment, error))?, segment));
-        }
-        let paths: Vec<&Path> =
-            judged.iter().filter_map(|(criteria, _)| criteria.as_ref()).flat_map(Criteria::paths).collect();
-        let links = self.crm.links_of(ctx, &record, &paths).await?;
-        let now = truncate(self.crm.env().now());
-        let is_in = |(criteria, segment): &(Option<Criteria>, Segment)| match criteria {
-            Some(criteria) => criteria.at(now).holds(&record, &links),
-            None => memberships.contains(&segment.id),
-        };
-        Ok(judged.into_iter().filter(is_in).map(|(_, segment)| segment).collect())
+        let judged = Judged::new(self.crm, segments, &memberships, self.crm.settings_of(ctx).await?.tz())?;
+        let links = self.crm.links_of(ctx, &record, &judged.paths()).await?;
+        Ok(judged.of(&record, &links, truncate(self.crm.env().now())))
     }
 
     async fn count_members(&self, ctx: &Context, segment: &Segment) -> Result<i64, Error> {
@@ -236,10 +219,4 @@ impl<'a> Segments<'a> {
 
 fn of_segment(segment: SegmentId) -> Json {
     json!({ "field": "segment_id", "operator": "eq", "value": segment })
-}
-
-/// Says of which segment the criteria are, which the catalog no longer has the fields for.
-fn of_which(segment: &Segment, error: CriteriaError) -> CriteriaError {
-    let place = if error.at.is_empty() { String::new() } else { format!(".{}", error.at) };
-    CriteriaError { at: format!("segment {}{place}", segment.id), why: error.why }
 }

@@ -44,7 +44,9 @@ impl Joins {
     }
 
     fn step(&mut self, links: &[(&'static EntityDef, usize)], target: &'static EntityDef) -> usize {
-        if let Some(place) = self.steps.iter().position(|step| step.links == links) {
+        // The id leads to each of the records that complete one, so that the links alone do not say where.
+        let known = |step: &Step| step.links == links && step.target.name == target.name;
+        if let Some(place) = self.steps.iter().position(known) {
             return place;
         }
         let (above, last) = links.split_at(links.len() - 1);

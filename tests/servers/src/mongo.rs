@@ -42,6 +42,10 @@ impl MongoServer {
             ("wiredTigerCacheSizeGB", "0.5"),
             ("setParameter", "diagnosticDataCollectionEnabled=false"),
             ("setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
+            // The files of a dropped database go at once and not after five minutes: each test has a database of its
+            // own, and together they have more files than many machines let a process open.
+            ("setParameter", "minSnapshotHistoryWindowInSeconds=5"),
+            ("setParameter", "wiredTigerFileHandleCloseIdleTime=10"),
         ];
         let mut args = vec!["--nounixsocket".to_owned()];
         for (name, value) in options.over(&own) {

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Duration;
 use chrono_tz::Tz;
+use crm_core::account::Account;
 use crm_core::catalog::Entity;
 use crm_core::criteria::{Criteria, Scope};
-use crm_core::customer::Customer;
+use crm_core::customer::{Customer, CustomerType};
 use crm_core::interaction::Interaction;
 use crm_core::invoice::{Invoice, InvoiceLine};
+use crm_core::lifecycle::AdvanceStage;
 use crm_core::value::{Instant, Value, format_instant};
 use crm_core::{Context, Crm, Error, Find, RecordId as _, Totals};
 use serde_json::{Value as Json, json};
@@ -16,7 +18,7 @@ use uuid::Uuid;
 
 use super::criteria_data::{Data, NAMES, NUMBERS, PARTS, TAGS};
 use super::dice::Dice;
-use super::world::{World, at, is, seed};
+use super::world::{World, at, is, person, seed};
 use crate::{Harness, size};
 
 /// The types of fields, by what may be asked of them.
@@ -421,6 +423,57 @@ pub async fn lc_08_errors_point_at_the_place(harness: &dyn Harness) {
                 assert!(error.why.contains(accepted), "{criteria}: {error}");
             }
             other => panic!("{criteria} was accepted: {other:?}"),
+        }
+    }
+}
+
+/// An account and a lifecycle have the id of one customer; criteria and sort through both tell them apart.
+pub async fn lc_08_records_that_complete_one_customer_are_told_apart(harness: &dyn Harness) {
+    let world = World::new(harness).await;
+    let (crm, ctx) = (&world.crm, world.ada());
+    let mut expected = Vec::new();
+    let stages = [None, Some(1), Some(5)];
+    for (n, (industry, stage)) in [None, Some("technology"), Some("finance")]
+        .into_iter()
+        .flat_map(|industry| stages.map(|stage| (industry, stage)))
+        .enumerate()
+    {
+        let firm = Customer { r#type: CustomerType::Organization, ..person(&format!("Firm {n}")) };
+        let id = crm.customers().create(&ctx, firm).await.unwrap().id;
+        if let Some(industry) = industry {
+            let account = Account { industry: Some(industry.to_owned()), ..Account::new(id, "Firm") };
+            crm.accounts().create(&ctx, account).await.unwrap();
+        }
+        if let Some(stage) = stage {
+            let to = crm.lifecycle().stages(&ctx).await.unwrap()[stage].id;
+            crm.lifecycle().advance(&ctx, AdvanceStage::new(id, to)).await.unwrap();
+        }
+        let stage = ["Lead", "Prospect", "Churned"][n % 3];
+        expected.push((format!("Firm {n}"), industry, stage));
+    }
+    for industry in ["technology", "finance"] {
+        for stage in ["Lead", "Prospect", "Churned"] {
+            let of_account = is("account.industry", "eq", industry);
+            let of_stage = is("lifecycle.current_stage.name", "eq", stage);
+            let both = |firm: &(String, Option<&str>, &str)| (firm.1 == Some(industry), firm.2 == stage);
+            for (word, keeps) in
+                [("all", (|(a, b)| a && b) as fn((bool, bool)) -> bool), ("any", |(a, b)| a || b)]
+            {
+                let names = expected.iter().filter(|firm| keeps(both(firm))).map(|firm| firm.0.clone());
+                let names: Vec<_> = names.collect();
+                for list in [json!([of_account, of_stage]), json!([of_stage, of_account])] {
+                    let find = Find::matching(json!({ word: list })).ascending("display_name");
+                    let found = crm.customers().find(&ctx, &find).await.unwrap().items;
+                    assert!(found.iter().map(|firm| &firm.display_name).eq(&names), "{word} {list}");
+                }
+            }
+            let find = Find::matching(is("account.industry", "eq", industry))
+                .descending("lifecycle.current_stage.display_order");
+            let sorted = crm.customers().find(&ctx, &find).await.unwrap().items;
+            let sorted: Vec<_> = sorted.iter().map(|firm| firm.display_name.as_str()).collect();
+            let mut in_order: Vec<_> = expected.iter().filter(|firm| firm.1 == Some(industry)).collect();
+            in_order.reverse();
+            assert!(in_order.iter().map(|firm| firm.0.as_str()).eq(sorted), "by stage, {industry}");
         }
     }
 }

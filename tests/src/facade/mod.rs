@@ -21,6 +21,7 @@ mod world;
 pub mod accounts;
 pub mod addresses;
 pub mod contacts;
+mod counting;
 pub mod criteria;
 pub mod customers;
 pub mod directory;
@@ -32,11 +33,14 @@ pub mod lifecycle;
 pub mod log;
 pub mod money;
 pub mod notes;
+pub mod profiles;
+pub mod purchases;
 pub mod races;
 pub mod refusals;
 pub mod related;
 pub mod relationships;
 pub mod segments;
+pub mod statistics;
 pub mod tenants;
 pub mod timeline;
 pub mod visibility;
@@ -109,6 +113,7 @@ macro_rules! facade_properties {
             criteria::lc_08_random_trees_have_one_answer,
             criteria::lc_08_the_instant_of_the_next_change_is_exact,
             criteria::lc_08_errors_point_at_the_place,
+            criteria::lc_08_records_that_complete_one_customer_are_told_apart,
             timeline::tl_01_one_fact_is_one_entry_that_follows_its_record,
             timeline::tl_02_pages_and_filters_are_those_of_a_naive_filter,
             timeline::tl_02_the_default_period_is_90_days_without_the_future,
@@ -121,6 +126,16 @@ macro_rules! facade_properties {
             lifecycle::lc_01_racing_first_customers_bring_the_default_stages_once,
             lifecycle::lc_02_a_random_walk_is_that_of_the_model,
             lifecycle::lc_02_one_of_many_wins_and_backward_needs_the_override,
+            purchases::lc_04_the_totals_are_those_of_the_invoices,
+            purchases::lc_04_a_repeated_request_counts_once,
+            purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,
+            purchases::lc_04_revenue_is_in_one_currency_at_the_recorded_rate,
+            statistics::it_12_statistics_are_those_of_a_naive_count,
+            profiles::tl_05_a_view_is_what_each_service_says,
+            profiles::tl_05_panels_add_what_other_systems_know,
+            profiles::tl_05_a_view_is_of_a_live_customer_of_the_tenant,
+            profiles::tl_07_statistics_are_those_of_a_naive_count,
+            purchases::cm_10_a_missing_tax_id_blocks_invoicing,
             log::xt_02_each_command_tells_events_without_anything_personal,
             log::xt_02_all_consumers_see_one_order_and_nothing_is_lost,
             log::xt_03_a_repeat_of_any_command_changes_nothing,

@@ -200,7 +200,9 @@ impl Story {
                         .tags
                         .iter()
                         .all(|tag| row.tags.iter().any(|own| own.to_lowercase() == tag.to_lowercase()))
-                    && words.iter().all(|word| self.words[&row.entry_id].contains(word))
+                    && words
+                        .iter()
+                        .all(|word| self.words.get(&row.entry_id).is_some_and(|own| own.contains(word)))
             })
             .cloned()
             .collect();
@@ -537,8 +539,15 @@ pub async fn tl_01_one_fact_is_one_entry_that_follows_its_record(harness: &dyn H
     };
     let invoice =
         crm.invoices().record(&ctx, NewInvoice { invoice: draft, lines: Vec::new() }).await.unwrap().id;
-    let entries =
-        async |anchor| crm.timeline().page(&ctx, &TimelineRequest::of(anchor)).await.unwrap().entries;
+    // What a purchase brings with it, stages and a milestone, is left out.
+    let filter = TimelineFilter {
+        kinds: vec!["invoice".to_owned(), "interaction".to_owned()],
+        ..TimelineFilter::default()
+    };
+    let entries = async |anchor| {
+        let request = TimelineRequest { filter: filter.clone(), ..TimelineRequest::of(anchor) };
+        crm.timeline().page(&ctx, &request).await.unwrap().entries
+    };
     assert!(entries(Anchor::Tenant).await.is_empty(), "a draft is nothing that happened");
     crm.invoices().update(&ctx, invoice, Expect::Any, |i| i.status = InvoiceStatus::Issued).await.unwrap();
     let shown = entries(Anchor::Customer(customer)).await;

@@ -205,6 +205,7 @@ impl Scene {
             let interactions = ids(false).map(InteractionId).collect();
             records::<Interaction>(crm, &ctx, who, interactions, &sorted(of(false))).await;
             timelines(self, &ctx, who, &visible, deleted).await;
+            self.profiles(&ctx, who, &visible, deleted).await;
             let audits = ["manager", "system"].contains(&who);
             for item in &self.items {
                 let history = if item.is_note {
@@ -237,6 +238,30 @@ impl Scene {
                 "{forbidden:?}"
             );
         }
+    }
+}
+
+impl Scene {
+    /// Reads the 360° views and the statistics of customers.
+    async fn profiles(&self, ctx: &Context, who: &str, visible: &[&Item], deleted: Option<CustomerId>) {
+        let crm = &self.world.crm;
+        let mut counted = 0;
+        for customer in self.customers.into_iter().filter(|customer| Some(*customer) != deleted) {
+            let of = |item: &&&Item| !item.is_note && item.customer == Some(customer);
+            let expected: Vec<Uuid> = visible.iter().filter(of).map(|item| item.id).collect();
+            let touches = crm.profiles().of(ctx, customer).await.unwrap().touches;
+            let statistics = crm.profiles().statistics(ctx, customer).await.unwrap();
+            let count = expected.len() as i64;
+            assert_eq!((touches.last_30_days, statistics.interactions), (count, count), "{who} counts");
+            assert_eq!(touches.latest.len(), expected.len().min(5), "{who} views the latest");
+            assert!(
+                touches.latest.iter().all(|touch| expected.contains(&touch.id.0)),
+                "{who} views {touches:?}"
+            );
+            counted += count;
+        }
+        let statistics = crm.interactions().statistics(ctx, None).await.unwrap();
+        assert_eq!(statistics.total, counted, "{who} reads statistics");
     }
 }
 
@@ -304,7 +329,7 @@ async fn page(crm: &Crm, ctx: &Context, who: &str, anchor: Anchor, expected: &[&
 }
 
 /// Whatever is written, changed and deleted by whom: each viewer sees by get, find, search, totals, timelines of every
-/// kind and the log what the law says; a deleted customer hides its part, and brings it back.
+/// kind, views, statistics and the log what the law says; a deleted customer hides its part, and brings it back.
 pub async fn it_02_every_read_path_shows_what_the_viewer_may_see(harness: &dyn Harness) {
     let mut scene = Scene::new(harness).await;
     let mut dice = Dice::new(seed());
