@@ -78,7 +78,8 @@ impl<'a> Customers<'a> {
         self.crm.run(ctx, &DeleteCustomer { id, expect }).await
     }
 
-    /// Takes a customer back from deletion, with all that was hidden with it.
+    /// Takes a customer back from deletion, with all that was hidden with it. One whose owner has left meanwhile goes to
+    /// who takes over from them, see [`Users::deactivate`](crate::directory::Users::deactivate).
     pub async fn restore(&self, ctx: &Context, id: CustomerId) -> Outcome<Customer> {
         self.crm.run(ctx, &RestoreCustomer { id }).await
     }
