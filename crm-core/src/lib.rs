@@ -78,6 +78,8 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<contact::ContactRole>()
         .with::<customer::Customer>()
         .with::<customer::ExternalId>()
+        .with::<directory::Assignee>()
+        .with::<directory::Team>()
         .with::<directory::User>()
         .with::<interaction::Interaction>()
         .with::<invoice::Invoice>()

@@ -1,5 +1,20 @@
 -- The tables of the standard catalog, as `cargo run -p crm-store-postgres --example ddl` prints them.
 
+CREATE TABLE "teams" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "name" text COLLATE "C" NOT NULL,
+    "name_fold" text COLLATE "C" NOT NULL,
+    "lead_id" uuid,
+    CONSTRAINT "teams_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "teams_name_length" CHECK (char_length("name") <= 200)
+);
+CREATE UNIQUE INDEX "team_name_once" ON "teams" (tenant, "name_fold") WHERE deleted_at IS NULL;
+
 CREATE TABLE "users" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -12,6 +27,7 @@ CREATE TABLE "users" (
     "email" text COLLATE "C",
     "email_fold" text COLLATE "C",
     "is_active" boolean NOT NULL,
+    "role" text COLLATE "C",
     "manager_id" uuid,
     "team_id" uuid,
     "zone" text COLLATE "C",
@@ -19,6 +35,7 @@ CREATE TABLE "users" (
     CONSTRAINT "users_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "users_name_length" CHECK (char_length("name") <= 200),
     CONSTRAINT "users_email_length" CHECK (char_length("email") <= 254),
+    CONSTRAINT "users_role_length" CHECK (char_length("role") <= 50),
     CONSTRAINT "users_zone_length" CHECK (char_length("zone") <= 64),
     CONSTRAINT "users_language_length" CHECK (char_length("language") <= 35),
     CONSTRAINT "users_id_manager_id_differ" CHECK ("id" <> "manager_id")
@@ -26,6 +43,8 @@ CREATE TABLE "users" (
 CREATE UNIQUE INDEX "user_email_once" ON "users" (tenant, "email_fold") WHERE deleted_at IS NULL;
 CREATE INDEX "users_by_name" ON "users" (tenant, "name_fold" NULLS FIRST, id);
 CREATE INDEX "users_by_manager" ON "users" (tenant, "manager_id" NULLS FIRST, id);
+CREATE INDEX "users_by_team" ON "users" (tenant, "team_id" NULLS FIRST, "name_fold" NULLS FIRST, id);
+CREATE INDEX "users_by_activity" ON "users" (tenant, "is_active" NULLS FIRST, id);
 
 CREATE TABLE "customers" (
     tenant uuid NOT NULL,
@@ -193,6 +212,18 @@ CREATE TABLE "approvals" (
 CREATE INDEX "approvals_by_status" ON "approvals" (tenant, "status" NULLS FIRST, "expires_at" NULLS FIRST, id);
 CREATE INDEX "approvals_by_customer" ON "approvals" (tenant, "customer_id" NULLS FIRST, id);
 CREATE INDEX "approvals_sweep_id_link" ON "approvals" (tenant, "sweep_id") WHERE "sweep_id" IS NOT NULL;
+
+CREATE TABLE "assignees" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "user_id" uuid NOT NULL,
+    CONSTRAINT "assignees_pkey" PRIMARY KEY (tenant, id)
+);
+CREATE INDEX "assignees_user_id_link" ON "assignees" (tenant, "user_id") WHERE "user_id" IS NOT NULL;
 
 CREATE TABLE "contacts" (
     tenant uuid NOT NULL,
@@ -695,14 +726,20 @@ CREATE TABLE "tenant_settings" (
     "currency" text COLLATE "C" NOT NULL,
     "region" text COLLATE "C",
     "backdated_after_days" bigint NOT NULL,
+    "pool_id" uuid,
+    "data_protection_officer_id" uuid,
     "options" json NOT NULL,
     CONSTRAINT "tenant_settings_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "tenant_settings_zone_length" CHECK (char_length("zone") <= 64),
     CONSTRAINT "tenant_settings_currency_length" CHECK (char_length("currency") <= 3),
     CONSTRAINT "tenant_settings_region_length" CHECK (char_length("region") <= 2)
 );
+CREATE INDEX "tenant_settings_pool_id_link" ON "tenant_settings" (tenant, "pool_id") WHERE "pool_id" IS NOT NULL;
+CREATE INDEX "tenant_settings_data_protection_officer_id_link" ON "tenant_settings" (tenant, "data_protection_officer_id") WHERE "data_protection_officer_id" IS NOT NULL;
 ALTER TABLE "users" ADD CONSTRAINT "users_manager_id_fkey"
     FOREIGN KEY (tenant, "manager_id") REFERENCES "users" (tenant, id);
+ALTER TABLE "users" ADD CONSTRAINT "users_team_id_fkey"
+    FOREIGN KEY (tenant, "team_id") REFERENCES "teams" (tenant, id);
 ALTER TABLE "customers" ADD CONSTRAINT "customers_owner_id_fkey"
     FOREIGN KEY (tenant, "owner_id") REFERENCES "users" (tenant, id);
 ALTER TABLE "customers" ADD CONSTRAINT "customers_parent_id_fkey"
@@ -715,6 +752,8 @@ ALTER TABLE "approvals" ADD CONSTRAINT "approvals_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "approvals" ADD CONSTRAINT "approvals_sweep_id_fkey"
     FOREIGN KEY (tenant, "sweep_id") REFERENCES "sweeps" (tenant, id);
+ALTER TABLE "assignees" ADD CONSTRAINT "assignees_user_id_fkey"
+    FOREIGN KEY (tenant, "user_id") REFERENCES "users" (tenant, id);
 ALTER TABLE "contacts" ADD CONSTRAINT "contacts_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "behavior_events" ADD CONSTRAINT "behavior_events_customer_id_fkey"
@@ -767,3 +806,7 @@ ALTER TABLE "stage_transitions" ADD CONSTRAINT "stage_transitions_from_stage_id_
     FOREIGN KEY (tenant, "from_stage_id") REFERENCES "lifecycle_stages" (tenant, id);
 ALTER TABLE "stage_transitions" ADD CONSTRAINT "stage_transitions_to_stage_id_fkey"
     FOREIGN KEY (tenant, "to_stage_id") REFERENCES "lifecycle_stages" (tenant, id);
+ALTER TABLE "tenant_settings" ADD CONSTRAINT "tenant_settings_pool_id_fkey"
+    FOREIGN KEY (tenant, "pool_id") REFERENCES "users" (tenant, id);
+ALTER TABLE "tenant_settings" ADD CONSTRAINT "tenant_settings_data_protection_officer_id_fkey"
+    FOREIGN KEY (tenant, "data_protection_officer_id") REFERENCES "users" (tenant, id);

@@ -7,6 +7,7 @@ use crate::address::Geocoder;
 use crate::catalog::EntityDef;
 use crate::crm::{Crm, Inner};
 use crate::cursor::CursorKeys;
+use crate::directory::Directory;
 use crate::env::{Env, SystemEnv};
 use crate::policy::{Policy, RolePolicy};
 use crate::profile::Panel;
@@ -20,6 +21,7 @@ pub struct CrmBuilder {
     policy: Arc<dyn Policy>,
     keys: Vec<Vec<u8>>,
     geocoder: Option<Arc<dyn Geocoder>>,
+    directory: Option<Arc<dyn Directory>>,
     panels: Vec<Arc<dyn Panel>>,
     score_factors: Option<Arc<dyn ScoreFactors>>,
     deadline: Duration,
@@ -48,6 +50,7 @@ impl CrmBuilder {
             policy: Arc::new(RolePolicy),
             keys: Vec::new(),
             geocoder: None,
+            directory: None,
             panels: Vec::new(),
             score_factors: None,
             deadline: Duration::from_secs(5),
@@ -86,6 +89,12 @@ impl CrmBuilder {
         self
     }
 
+    /// Where [`Users::sync`](crate::directory::Users::sync) takes users and teams over from; none unless set.
+    pub fn directory(mut self, directory: impl Directory) -> Self {
+        self.directory = Some(Arc::new(directory));
+        self
+    }
+
     /// Adds what another system shows of a customer in its [`Customer360`](crate::profile::Customer360).
     pub fn panel(mut self, panel: impl Panel) -> Self {
         self.panels.push(Arc::new(panel));
@@ -119,9 +128,20 @@ impl CrmBuilder {
         {
             return Err(BuildError::Entity(missing.name));
         }
-        let Self { store, env, policy, geocoder, panels, score_factors, deadline, slow_call, .. } = self;
-        let inner =
-            Inner { store, env, policy, cursors, geocoder, panels, score_factors, deadline, slow_call };
+        let Self { store, env, policy, geocoder, directory, panels, score_factors, .. } = self;
+        let (deadline, slow_call) = (self.deadline, self.slow_call);
+        let inner = Inner {
+            store,
+            env,
+            policy,
+            cursors,
+            geocoder,
+            directory,
+            panels,
+            score_factors,
+            deadline,
+            slow_call,
+        };
         Ok(Crm { inner: Arc::new(inner) })
     }
 }

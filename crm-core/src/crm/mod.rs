@@ -16,7 +16,7 @@ use crate::behavior::Behaviors;
 use crate::contact::Contacts;
 use crate::cursor::CursorKeys;
 use crate::customer::Customers;
-use crate::directory::Users;
+use crate::directory::{Directory, Teams, Users};
 use crate::env::Env;
 use crate::interaction::Interactions;
 use crate::invoice::Invoices;
@@ -47,6 +47,7 @@ struct Inner {
     policy: Arc<dyn Policy>,
     cursors: CursorKeys,
     geocoder: Option<Arc<dyn Geocoder>>,
+    directory: Option<Arc<dyn Directory>>,
     panels: Vec<Arc<dyn Panel>>,
     score_factors: Option<Arc<dyn ScoreFactors>>,
     deadline: Duration,
@@ -201,6 +202,11 @@ impl Crm {
         Renewals::new(self)
     }
 
+    /// Teams of the tenant.
+    pub fn teams(&self) -> Teams<'_> {
+        Teams::new(self)
+    }
+
     /// The tenant's settings.
     pub fn settings(&self) -> TenantSettingsService<'_> {
         TenantSettingsService::new(self)
@@ -226,6 +232,10 @@ impl Crm {
 
     pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {
         self.inner.geocoder.as_deref()
+    }
+
+    pub(crate) fn directory(&self) -> Option<&dyn Directory> {
+        self.inner.directory.as_deref()
     }
 
     pub(crate) fn panels(&self) -> &[Arc<dyn Panel>] {

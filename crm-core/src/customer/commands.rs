@@ -8,12 +8,12 @@ use uuid::Uuid;
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::customer::{Customer, CustomerId, CustomerStatus, ExternalId, ExternalKey, MAX_HIERARCHY_DEPTH};
-use crate::directory::User;
+use crate::directory::{Assignee, Keeper, UserId, give, guard_assignee, keeper, keeper_needs};
 use crate::lifecycle::{
     CustomerLifecycle, LifecycleStage, StageCategory, insert_defaults, live_stages, stage_needs,
 };
 use crate::policy::Action;
-use crate::record::FieldError;
+use crate::record::{FieldError, Record};
 
 /// Why a customer is not created, changed, deleted or restored.
 #[non_exhaustive]
@@ -46,6 +46,17 @@ pub enum CustomerRefusal {
         /// Who has it.
         holder: CustomerId,
     },
+    /// The owner has left, and nobody takes over.
+    #[error(
+        "customer {customer} belongs to user {owner}, who has left, and nobody takes over: none of the managers above \
+         is active and there is no pool; name an active user as pool_id in the settings"
+    )]
+    NoSuccessor {
+        /// The customer.
+        customer: CustomerId,
+        /// Whose it was.
+        owner: UserId,
+    },
     /// No active stage of the lifecycle has the category that the status asks for.
     #[error("no active lifecycle stage has the category {0}; add one, or activate one")]
     NoStage(&'static str),
@@ -73,6 +84,7 @@ impl Refusal for CustomerRefusal {
             Self::Owner(_) => "customer_owner",
             Self::Parent(_) => "customer_parent",
             Self::ExternalIdTaken { .. } => "external_id_taken",
+            Self::NoSuccessor { .. } => "no_successor",
             Self::NoStage(_) => "no_stage",
             Self::Status { .. } => "customer_status",
             Self::NotDeleted(_) => "not_deleted",
@@ -142,7 +154,7 @@ impl Command for CreateCustomer {
         let customers = self.customers.iter().map(|(customer, _)| customer);
         let owners = customers.clone().filter_map(|c| c.owner_id.map(|id| id.0)).chain(self.acting).collect();
         let parents = customers.filter_map(|c| c.parent_id);
-        let mut needs = vec![Need::Records(User::def(), owners)];
+        let mut needs = vec![Need::Records(Assignee::def(), owners)];
         needs.extend(parents.map(|id| Need::Ancestors(format!("above {id}"), Customer::def(), id.0)));
         let keys = self.customers.iter().flat_map(|(_, keys)| keys);
         needs.extend(external_needs(keys, loaded));
@@ -161,13 +173,12 @@ impl Command for CreateCustomer {
         for (place, (given, keys)) in self.customers.iter().enumerate() {
             let mut customer = given.clone();
             customer.normalise(region);
-            customer.created_by = self.acting.map(crate::directory::UserId);
+            customer.created_by = self.acting.map(UserId);
             customer.erased_at = None;
             match (customer.owner_id, self.acting) {
-                (Some(owner), _) => check_owner(owner.0, loaded, changes)?,
-                (None, Some(acting)) if active_user(acting, loaded)? => {
-                    customer.owner_id = Some(crate::directory::UserId(acting));
-                    changes.guard_live(User::def(), acting);
+                (Some(owner), _) => check_owner(owner, loaded, changes)?,
+                (None, Some(acting)) if guard_assignee(UserId(acting), loaded, changes) => {
+                    customer.owner_id = Some(UserId(acting));
                 }
                 _ => {}
             }
@@ -235,7 +246,7 @@ impl Command for UpdateCustomer<'_> {
             let before = customer.clone();
             (self.change)(&mut customer);
             if let Some(owner) = customer.owner_id.filter(|owner| before.owner_id != Some(*owner)) {
-                needs.push(Need::Records(User::def(), vec![owner.0]));
+                needs.push(Need::Records(Assignee::def(), vec![owner.0]));
             }
             if let Some(parent) = customer.parent_id.filter(|parent| before.parent_id != Some(*parent)) {
                 needs.push(Need::Ancestors(format!("above {parent}"), Customer::def(), parent.0));
@@ -261,7 +272,7 @@ impl Command for UpdateCustomer<'_> {
             after.normalise(loaded.settings(changes.context().tenant)?.region);
         }
         if let Some(owner) = after.owner_id.filter(|owner| before.owner_id != Some(*owner)) {
-            check_owner(owner.0, loaded, changes)?;
+            check_owner(owner, loaded, changes)?;
         }
         if let Some(parent) = after.parent_id.filter(|parent| before.parent_id != Some(*parent)) {
             check_parent(Some(self.id), parent, loaded, changes)?;
@@ -329,7 +340,7 @@ impl Command for DeleteCustomer {
     }
 }
 
-/// Takes a customer back from deletion.
+/// Takes a customer back from deletion. One whose owner has left meanwhile goes to who takes over from them.
 #[derive(Clone, Copy, Debug)]
 pub struct RestoreCustomer {
     /// The customer.
@@ -352,8 +363,12 @@ impl Command for RestoreCustomer {
         json!([self.id])
     }
 
-    fn needs(&self, _: &Loaded) -> Vec<Need> {
-        vec![Need::Records(Customer::def(), vec![self.id.0])]
+    fn needs(&self, loaded: &Loaded) -> Vec<Need> {
+        let mut needs = vec![Need::Records(Customer::def(), vec![self.id.0])];
+        if let Some(owner) = loaded.record(Customer::def(), self.id.0).and_then(owner_of) {
+            needs.extend(keeper_needs(owner, loaded));
+        }
+        needs
     }
 
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
@@ -362,14 +377,28 @@ impl Command for RestoreCustomer {
         if before.is_live() {
             return Err(Decline::Refused(CustomerRefusal::NotDeleted(self.id)));
         }
-        let after = changes.restore_record(before);
+        let mut after = changes.restore_record(before);
         changes.event("customer.restored", json!({ "customer_id": self.id }));
+        if let Some(owner) = owner_of(before) {
+            match keeper(owner, loaded, changes) {
+                Keeper::Owner => {}
+                Keeper::Successor(to) => after = give(&after, to, changes)?,
+                Keeper::Nobody => {
+                    let customer = self.id;
+                    return Err(Decline::Refused(CustomerRefusal::NoSuccessor { customer, owner }));
+                }
+            }
+        }
         Ok(Customer::from_record(&after)?)
     }
 
     fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {
         loaded.get(self.id).ok().flatten()
     }
+}
+
+fn owner_of(customer: &Record) -> Option<UserId> {
+    customer.get("owner_id").as_id().map(UserId)
 }
 
 /// The customer, if it is live.
@@ -474,16 +503,11 @@ fn check_status(
     Ok(())
 }
 
-fn active_user(id: Uuid, loaded: &Loaded) -> Result<bool, crate::record::Unreadable> {
-    Ok(loaded.live::<User>(crate::directory::UserId(id))?.is_some_and(|user| user.is_active))
-}
-
-fn check_owner(id: Uuid, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<()> {
-    if !active_user(id, loaded)? {
-        return Err(Decline::Refused(CustomerRefusal::Owner(id)));
+fn check_owner(id: UserId, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<()> {
+    if guard_assignee(id, loaded, changes) {
+        return Ok(());
     }
-    changes.guard_live(User::def(), id);
-    Ok(())
+    Err(Decline::Refused(CustomerRefusal::Owner(id.0)))
 }
 
 /// Refuses a parent that is not there, stands below the customer, or is too deep; guards everyone above, so that no

@@ -92,7 +92,8 @@ impl<'a> Customers<'a> {
         self.crm.delete_matching::<Customer, _>(ctx, "customers.delete_matching", criteria, reason, one).await
     }
 
-    /// Takes a customer back from deletion, with all that was hidden with it.
+    /// Takes a customer back from deletion, with all that was hidden with it. One whose owner has left meanwhile goes to
+    /// who takes over from them, see [`Users::deactivate`](crate::directory::Users::deactivate).
     pub async fn restore(&self, ctx: &Context, id: CustomerId) -> Outcome<Customer> {
         self.crm.run(ctx, &RestoreCustomer { id }).await
     }

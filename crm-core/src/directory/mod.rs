@@ -1,70 +1,24 @@
-//! Users as the embedder's directory knows them (SPEC XT-07): owners, managers, zones, languages.
+//! Users and teams as the embedder's directory knows them (SPEC XT-07), and what happens to the work of who leaves
+//! (SPEC CM-10).
+//!
+//! A record with a link `owner_id` to a user, of this library or the embedder's own, is that user's. When a user is
+//! deactivated, their records go to the nearest active manager above them, otherwise to the tenant's
+//! [pool](crate::tenant::Settings::pool_id).
 
+mod commands;
+mod deactivate;
+mod entity;
+mod managers;
+mod port;
 mod service;
+mod successor;
+mod sync;
 
-pub use service::{DirectoryRefusal, PutUsers, Users};
-
-use uuid::Uuid;
-
-use crate::catalog::Entity;
-use crate::record::Meta;
-use crate::record_id;
-
-record_id! {
-    /// The id of a [`User`]: the embedder's own.
-    UserId
-}
-
-/// A user of the tenant, mirrored from the embedder's directory so that links, criteria and lists can follow it.
-#[derive(Clone, Debug, PartialEq, Entity)]
-#[entity(
-    name = "user",
-    table = "users",
-    shared,
-    parent = "manager_id",
-    unique(name = "user_email_once", fields("email")),
-    index(name = "users_by_name", fields("name")),
-    index(name = "users_by_manager", fields("manager_id")),
-    check(differ("id", "manager_id"))
-)]
-pub struct User {
-    /// The embedder's own id.
-    pub id: UserId,
-    /// Version and instants.
-    pub meta: Meta,
-    /// 1 to 200 characters.
-    #[field(line(200), fold, search, pseudonym = "Deleted User ")]
-    pub name: String,
-    /// The e-mail address.
-    #[field(email, fold, mask)]
-    pub email: Option<String>,
-    /// Whether the user may own and do things.
-    pub is_active: bool,
-    /// The manager.
-    #[field(link = "user")]
-    pub manager_id: Option<UserId>,
-    /// The team.
-    pub team_id: Option<Uuid>,
-    /// The zone of the user's days, IANA.
-    #[field(zone, keep)]
-    pub zone: Option<String>,
-    /// The user's language, BCP 47.
-    #[field(language, keep)]
-    pub language: Option<String>,
-}
-
-impl Default for User {
-    fn default() -> Self {
-        Self {
-            id: UserId(Uuid::nil()),
-            meta: Meta::default(),
-            name: String::new(),
-            email: None,
-            is_active: true,
-            manager_id: None,
-            team_id: None,
-            zone: None,
-            language: None,
-        }
-    }
-}
+pub use commands::{DirectoryRefusal, PutTeams, PutUsers};
+pub use deactivate::{DeactivateUser, HandOver};
+pub use entity::{Assignee, Team, TeamId, User, UserId};
+pub use managers::MAX_MANAGERS;
+pub use port::{Directory, DirectoryError, DirectoryPage};
+pub use service::{Teams, Users};
+pub(crate) use successor::{Keeper, give, guard_assignee, keeper, keeper_needs};
+pub use sync::{NotTaken, SyncReport};

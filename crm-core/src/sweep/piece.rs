@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::catalog::{Catalog, Entity, EntityDef, Privacy, system};
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::criteria::{Criteria, CriteriaError, Filter, Path, Scope, Test};
+use crate::directory::{Assignee, User};
 use crate::policy::Action;
 use crate::record::Record;
 use crate::store::Query;
@@ -25,6 +26,11 @@ pub enum SweepRefusal {
     /// The entity is append-only and can only be masked or purged.
     #[error("{0} is append-only: its records are masked or purged, not deleted")]
     AppendOnly(String),
+    /// Users are not deleted: what is theirs would stay with them.
+    #[error(
+        "{0} records are not deleted; users().deactivate takes a user out of service and hands over what is theirs"
+    )]
+    Deactivate(String),
     /// The criteria are wrong.
     #[error(transparent)]
     Criteria(#[from] CriteriaError),
@@ -35,6 +41,7 @@ impl Refusal for SweepRefusal {
         match self {
             Self::Entity(_) => "sweep_entity",
             Self::AppendOnly(_) => "sweep_append_only",
+            Self::Deactivate(_) => "sweep_deactivate",
             Self::Criteria(_) => "invalid_criteria",
         }
     }
@@ -78,6 +85,9 @@ pub(super) fn check(
     let def = catalog.get(&sweep.entity).ok_or_else(|| SweepRefusal::Entity(sweep.entity.clone()))?;
     if def.append_only && sweep.action == SweepAction::Delete {
         return Err(SweepRefusal::AppendOnly(sweep.entity.clone()));
+    }
+    if sweep.action == SweepAction::Delete && (def == User::def() || def == Assignee::def()) {
+        return Err(SweepRefusal::Deactivate(sweep.entity.clone()));
     }
     let criteria = match &sweep.criteria {
         None => Criteria::everything(def),

@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use serde_json::Value as Json;
 
 use crate::catalog::Entity;
+use crate::directory::UserId;
 use crate::format::{Country, Currency};
 use crate::id::TenantId;
 use crate::record::Meta;
@@ -36,6 +37,12 @@ pub struct Settings {
     /// Days after which recording an interaction counts as backdating.
     #[field(int(0, 3_650))]
     pub backdated_after_days: i64,
+    /// Who takes over what belonged to a user who left and has no active manager (SPEC XT-07). An active user.
+    #[field(link = "user")]
+    pub pool_id: Option<UserId>,
+    /// The data protection officer. An active user.
+    #[field(link = "user")]
+    pub data_protection_officer_id: Option<UserId>,
     /// Business hours, thresholds and feature flags.
     #[field(json, keep)]
     pub options: Json,
@@ -51,6 +58,8 @@ impl Settings {
             currency: Currency::USD,
             region: None,
             backdated_after_days: 30,
+            pool_id: None,
+            data_protection_officer_id: None,
             options: Json::Object(serde_json::Map::new()),
         }
     }

@@ -8,7 +8,9 @@ use crate::command::{Changes, Command, Decline, Error, Loaded, Need, NoRefusal};
 use crate::context::Context;
 use crate::crm::{Crm, Done};
 use crate::customer::input_of;
+use crate::directory::{Assignee, UserId, guard_assignee};
 use crate::policy::Action;
+use crate::record::FieldError;
 use crate::tenant::{Settings, SettingsId};
 
 /// Changes the tenant's settings by a function over them; the defaults are what is changed first.
@@ -37,15 +39,31 @@ impl Command for PutSettings<'_> {
         json!(input_of(&sample))
     }
 
-    fn needs(&self, _: &Loaded) -> Vec<Need> {
-        vec![Need::Records(Settings::def(), vec![self.id.0])]
+    fn needs(&self, loaded: &Loaded) -> Vec<Need> {
+        let mut needs = vec![Need::Records(Settings::def(), vec![self.id.0])];
+        if loaded.lacks(needs[0].clone()).is_none()
+            && let Ok(before) = loaded.settings(crate::id::TenantId(self.id.0))
+        {
+            let mut after = before.clone();
+            (self.change)(&mut after);
+            let named = newly_named(&before, &after).map(|(_, user)| user.0).collect();
+            needs.push(Need::Records(Assignee::def(), named));
+        }
+        needs
     }
 
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Result<Settings, Decline<NoRefusal>> {
         let stored = loaded.live::<Settings>(self.id)?;
-        let mut after = loaded.settings(changes.context().tenant)?;
+        let before = loaded.settings(changes.context().tenant)?;
+        let mut after = before.clone();
         (self.change)(&mut after);
         after.id = self.id;
+        for (field, user) in newly_named(&before, &after) {
+            if !guard_assignee(user, loaded, changes) {
+                let why = format!("{user} is not an active user of the tenant; name one who is");
+                return Err(Decline::Invalid(vec![FieldError::new(field, why)]));
+            }
+        }
         let after = match &stored {
             None => changes.insert(&after)?,
             Some(before) => changes.update(before, &after)?,
@@ -59,6 +77,18 @@ impl Command for PutSettings<'_> {
     fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Settings> {
         loaded.get(self.id).ok().flatten()
     }
+}
+
+/// The users whom a change names, with the fields that do.
+fn newly_named<'a>(
+    before: &'a Settings,
+    after: &'a Settings,
+) -> impl Iterator<Item = (&'static str, UserId)> + 'a {
+    let fields = |settings: &Settings| {
+        [("pool_id", settings.pool_id), ("data_protection_officer_id", settings.data_protection_officer_id)]
+    };
+    let changed = fields(after).into_iter().zip(fields(before)).filter(|(after, before)| after != before);
+    changed.filter_map(|((field, user), _)| Some((field, user?)))
 }
 
 /// The tenant's settings.

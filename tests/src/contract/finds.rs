@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crm_core::catalog::Entity;
 use crm_core::criteria::{Filter, Test};
 use crm_core::customer::Customer;
-use crm_core::directory::User;
+use crm_core::directory::{Team, User};
 use crm_core::invoice::{Invoice, InvoiceLine};
 use crm_core::store::{
     Answer, Direction, Group, GroupQuery, MAX_LIMIT, Measure, Order, Query, Read, StoreError,
@@ -381,7 +381,8 @@ pub(crate) fn plain(answer: Result<Answer, StoreError>) -> String {
 /// Users, customers and notes with values of a small domain, the same on all benches.
 async fn fill_small(benches: &[&Bench], dice: &mut Dice) {
     let mut records = Vec::new();
-    for (def, count) in [(User::def(), 6), (Customer::def(), 20), (ProjectNote::def(), 80)] {
+    for (def, count) in [(Team::def(), 6), (User::def(), 6), (Customer::def(), 20), (ProjectNote::def(), 80)]
+    {
         for n in 1..=count {
             let mut record = sample(def, n);
             let unique: Vec<&str> = def.uniques.iter().flat_map(|rule| rule.fields.iter().copied()).collect();

@@ -7,7 +7,7 @@ use crm_core::behavior::{BehaviorEvent, BehaviorType};
 use crm_core::catalog::Entity as _;
 use crm_core::contact::Contact;
 use crm_core::customer::{Customer, CustomerId, ExternalKey};
-use crm_core::directory::{User, UserId};
+use crm_core::directory::{Team, TeamId, User, UserId};
 use crm_core::format::Currency;
 use crm_core::interaction::Interaction;
 use crm_core::invoice::{Invoice, InvoiceLine, InvoiceStatus, NewInvoice};
@@ -24,7 +24,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::dice::Dice;
-use super::world::{ADA, World, all, at_once, contact, person, seed};
+use super::world::{ADA, EMPLOYED, World, all, at_once, contact, person, seed};
 use crate::{Harness, size};
 
 /// Texts that must not appear in the log's lasting part.
@@ -58,6 +58,8 @@ async fn every_command(
             done_.value
         }};
     }
+    let team = Team { id: TeamId(Uuid::from_u128(0xa)), name: "Vertrieb".to_owned(), ..Team::default() };
+    told!("teams.put", crm.teams().put(&system.clone().with_key(format!("{round}-teams")), vec![team]));
     let anna = User { id: UserId(Uuid::from_u128(0xa)), name: "Anna Muster".to_owned(), ..User::default() };
     told!("users.put", crm.users().put(&system.clone().with_key(format!("{round}-users")), vec![anna]));
     told!(
@@ -162,10 +164,11 @@ pub async fn xt_02_each_command_tells_events_without_anything_personal(harness: 
     let done = every_command(&world, &ctx, "once", &mut state).await;
     let rows = world.crm.log().next(&world.manager(), "all", 10_000).await.unwrap();
     let written: usize = done.iter().map(|(_, written, _)| written.len()).sum();
-    assert_eq!(rows.len(), written + 3, "one row for each record written, and three users before");
+    assert_eq!(rows.len(), written + EMPLOYED, "one row for each record written, and the users before");
     let names: BTreeSet<&str> =
         rows.iter().flat_map(|row| &row.body.events).map(|event| event.name.as_str()).collect();
     for name in [
+        "team.added",
         "user.added",
         "settings.changed",
         "customer.created",
@@ -271,7 +274,7 @@ pub async fn xt_02_all_consumers_see_one_order_and_nothing_is_lost(harness: &dyn
         let mut seen: Vec<LogRow> = Vec::new();
         let mut dice = Dice::new(seed());
         // Users and customers, where these stand, the default stages with their transitions, and the changes.
-        while seen.len() < 11 + 8 + 22 + 256 {
+        while seen.len() < EMPLOYED + 8 + 8 + 22 + 256 {
             let rows = crm.log().next(&manager, name, limit).await.unwrap();
             let Some(last) = rows.last() else {
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -400,9 +403,10 @@ pub async fn pr_08_history_and_as_of_equal_what_was_recorded(harness: &dyn Harne
         assert_eq!(changed.count(), change.fields.len(), "seed {seed}, version {version}");
         assert_eq!(change.row.op == Op::Insert, version == 1);
     }
-    assert!(
-        matches!(crm.log().verify(&manager).await.unwrap(), Ok(rows) if rows as usize == versions.len() + 3 + 1 + 22)
-    );
+    assert!(matches!(
+        crm.log().verify(&manager).await.unwrap(),
+        Ok(rows) if rows as usize == versions.len() + EMPLOYED + 1 + 22
+    ));
     let unknown = crm.log().history::<Customer>(&manager, CustomerId(Uuid::from_u128(404))).await;
     assert_eq!(unknown.unwrap_err().code(), "not_found");
 }

@@ -31,6 +31,8 @@ pub mod contacts;
 mod counting;
 pub mod criteria;
 pub mod customers;
+pub mod directory;
+pub mod directory_sync;
 pub mod finding;
 pub mod hierarchy;
 pub mod interactions;
@@ -102,6 +104,21 @@ macro_rules! facade_properties {
             races::cm_01_a_child_inserted_while_its_customer_is_deleted_is_refused_or_hidden,
             races::cm_06_an_owner_who_is_deactivated_meanwhile_gets_no_new_customers,
             races::xt_03_a_key_used_many_times_at_once_is_carried_out_once,
+            directory::xt_07_what_a_leaver_owned_goes_to_the_nearest_active_manager_or_the_pool,
+            directory::xt_07_nothing_is_left_behind_when_many_give_while_some_leave,
+            directory::cm_06_many_customers_of_one_owner_are_created_at_once,
+            directory::xt_07_a_deactivation_that_was_interrupted_goes_on,
+            directory::cm_10_an_owner_leaves_only_when_somebody_takes_over,
+            directory::cm_10_a_restored_customer_is_with_who_takes_over,
+            directory::xt_07_records_of_the_embedders_own_go_with_the_customers,
+            directory::xt_07_a_ring_of_managers_is_refused,
+            directory::xt_07_of_those_who_close_a_ring_at_once_one_is_refused,
+            directory::xt_07_pool_and_data_protection_officer_are_active,
+            directory::xt_07_teams_are_kept_and_users_belong_to_them,
+            directory::xt_07_only_who_administers_changes_the_directory,
+            directory_sync::xt_07_a_sync_leaves_what_the_directory_says,
+            directory_sync::xt_07_a_sync_tells_what_it_cannot_take_over,
+            directory_sync::xt_07_a_sync_does_what_was_interrupted,
             interactions::it_01_an_external_id_of_a_source_is_logged_once,
             interactions::it_01_backdating_is_flagged_and_the_future_refused,
             interactions::it_01_the_contact_belongs_to_the_customer_or_has_a_role_there,

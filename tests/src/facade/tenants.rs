@@ -5,7 +5,7 @@ use crm_core::behavior::{BehaviorEvent, BehaviorType};
 use crm_core::catalog::Entity;
 use crm_core::contact::{Contact, ContactRole};
 use crm_core::customer::{Customer, CustomerId, ExternalId, ExternalKey};
-use crm_core::directory::{User, UserId};
+use crm_core::directory::{Assignee, Team, TeamId, User, UserId};
 use crm_core::format::Currency;
 use crm_core::interaction::Interaction;
 use crm_core::invoice::{Invoice, InvoiceId, InvoiceLine, NewInvoice};
@@ -34,11 +34,26 @@ struct Estate {
     event: BehaviorEvent,
     renewal: RenewalId,
     approval: ApprovalId,
+    user: UserId,
+    team: TeamId,
 }
 
 /// Fills a tenant with some of everything.
 async fn furnish(world: &World, ctx: &Context) -> Estate {
     let crm = &world.crm;
+    let system = Context::system(ctx.tenant);
+    let team = Team { id: TeamId(ctx.tenant.0), name: "Secret team".to_owned(), ..Team::default() };
+    let team = crm.teams().put(&system, vec![team]).await.unwrap()[0].id;
+    let user = User {
+        id: UserId(ctx.tenant.0),
+        name: "Secret user".to_owned(),
+        manager_id: Some(UserId(ADA)),
+        team_id: Some(team),
+        ..User::default()
+    };
+    let user = crm.users().put(&system, vec![user]).await.unwrap()[0].id;
+    let theirs = Customer { owner_id: Some(user), ..person("Secret customer") };
+    crm.customers().create(ctx, theirs).await.unwrap();
     let keys = vec![ExternalKey::new("shop", "1")];
     let top = crm.customers().create_with_ids(ctx, person("Secret Holding"), keys).await.unwrap().id;
     let below = Customer { parent_id: Some(top), ..person("Secret Branch") };
@@ -75,7 +90,7 @@ async fn furnish(world: &World, ctx: &Context) -> Estate {
     let (entity, criteria) = ("customer".to_owned(), is("display_name", "eq", "Secret Branch"));
     let request = ApprovalRequest::BulkDelete { entity, criteria, reason: "Secret reason".to_owned() };
     let approval = crm.approvals().request(ctx, request).await.unwrap().id;
-    Estate { top, below, contact, interaction, invoice, milestone, event, renewal, approval }
+    Estate { top, below, contact, interaction, invoice, milestone, event, renewal, approval, user, team }
 }
 
 /// Everything that all reads together show of a tenant.
@@ -105,6 +120,8 @@ pub(super) async fn dump(crm: &Crm, tenant: TenantId) -> Vec<String> {
     of::<Score>(crm, &ctx, &mut shown).await;
     of::<ScoringModel>(crm, &ctx, &mut shown).await;
     of::<User>(crm, &ctx, &mut shown).await;
+    of::<Assignee>(crm, &ctx, &mut shown).await;
+    of::<Team>(crm, &ctx, &mut shown).await;
     shown.push(format!("{:?}", crm.settings().get(&ctx).await.unwrap()));
     let request = TimelineRequest {
         all_time: true,
@@ -143,6 +160,8 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
             crm.interactions().get(&ctx, theirs.interaction.id).await.unwrap_err().code(),
             crm.invoices().get(&ctx, theirs.invoice).await.unwrap_err().code(),
             crm.approvals().get(&ctx, theirs.approval).await.unwrap_err().code(),
+            crm.users().get(&ctx, theirs.user).await.unwrap_err().code(),
+            crm.teams().get(&ctx, theirs.team).await.unwrap_err().code(),
             crm.log().history::<Customer>(&manager, theirs.top).await.unwrap_err().code(),
             crm.log().history::<Interaction>(&manager, theirs.interaction.id).await.unwrap_err().code(),
             crm.log().as_of::<Customer>(&manager, theirs.top, since).await.unwrap_err().code(),
@@ -216,6 +235,11 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
             crm.approvals().approve(&manager, theirs.approval, any, None).await.unwrap_err().code(),
             crm.approvals().reject(&ctx, theirs.approval, any, None).await.unwrap_err().code(),
         ]);
+        let system = world.system();
+        codes.extend([
+            crm.users().deactivate(&system, theirs.user).await.unwrap_err().code(),
+            crm.users().hand_over_piece(&system, theirs.user).await.unwrap_err().code(),
+        ]);
         let with_contact = Interaction { contact_id: Some(theirs.contact.id), ..world.touch(mine, "spy") };
         codes.push(crm.interactions().log(&ctx, with_contact).await.unwrap_err().code());
         let invoice = Invoice::issued(theirs.top, "SPY", world.env.now(), Currency::USD);
@@ -232,6 +256,18 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
             crm.customers().create(&ctx, below).await.unwrap_err().code(),
         ];
         assert_eq!(refused, ["customer_parent"; 2]);
+        let user = User { name: "Spy".to_owned(), ..all::<User>(crm, &ctx).await[0].clone() };
+        let below = User { manager_id: Some(theirs.user), ..user.clone() };
+        let within = User { team_id: Some(theirs.team), ..user };
+        let owned = Customer { owner_id: Some(theirs.user), ..person("Spy") };
+        let refused = [
+            crm.users().put(&system, vec![below]).await.unwrap_err().code(),
+            crm.users().put(&system, vec![within]).await.unwrap_err().code(),
+            crm.settings().update(&system, |s| s.pool_id = Some(theirs.user)).await.unwrap_err().code(),
+            crm.customers().create(&ctx, owned).await.unwrap_err().code(),
+        ];
+        assert_eq!(refused, ["user_manager", "user_team", "invalid", "customer_owner"]);
+        assert!(crm.users().handovers(&system).await.unwrap().is_empty());
         // Every question that could name them.
         assert!(crm.customers().get_many(&ctx, &[theirs.top, theirs.below]).await.unwrap().is_empty());
         assert!(crm.contacts().of_customer(&ctx, theirs.top).await.unwrap().is_empty());
@@ -248,6 +284,8 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
         assert!(matching::<CustomerLifecycle>(crm, &ctx, by("id")).await.is_empty());
         assert!(matching::<Customer>(crm, &ctx, by("id")).await.is_empty());
         assert!(matching::<Customer>(crm, &ctx, by("parent_id")).await.is_empty());
+        let of_team = is("team_id", "eq", theirs.team.to_string());
+        assert!(matching::<User>(crm, &ctx, of_team).await.is_empty());
         assert!(matching::<Contact>(crm, &ctx, by("customer_id")).await.is_empty());
         assert!(matching::<ContactRole>(crm, &ctx, by("contact.customer_id")).await.is_empty());
         assert!(matching::<ExternalId>(crm, &ctx, by("record_id")).await.is_empty());

@@ -44,6 +44,9 @@ pub(super) const BOB: Uuid = Uuid::from_u128(0xb0b);
 pub(super) const GONE: Uuid = Uuid::from_u128(0x90e);
 pub(super) const RED: Uuid = Uuid::from_u128(0x7ed);
 
+/// How many records a directory of these users has: the users, and that Ada and Bob are active.
+pub(super) const EMPLOYED: usize = 5;
+
 /// The number of a seed that no other world of this run has.
 pub(super) fn seed() -> u64 {
     SEED.fetch_add(1, Ordering::SeqCst) + (u64::from(std::process::id()) << 32)
