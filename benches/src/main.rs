@@ -1,6 +1,7 @@
 //! How fast the library is beside its peers, in one run: `cargo run --release -p crm-benches`.
 //!
-//! - `--only NAME` (may be repeated): `ingest`, `timeline`, `trips`, `criteria`, `merge` or `pushdown`.
+//! - `--only NAME` (may be repeated): `ingest`, `timeline`, `trips`, `criteria`, `merge`, `pushdown` or
+//!   `profile`.
 //! - `--quick`: small sizes, under two minutes; for trying things out, never for the record.
 //! - `--date TEXT`: the date that the results carry; today unless set.
 //! - `--out PATH`: where the results are written; `benches/RESULTS.md` unless set, and nowhere after `--quick` or
@@ -19,6 +20,7 @@ mod measure;
 mod merge;
 mod observe;
 mod options;
+mod profile;
 mod pushdown;
 mod report;
 mod sample;
@@ -63,6 +65,9 @@ async fn run() -> Outcome {
         }
         if options.wants("pushdown") {
             pushdown::run(&bed, &options, &mut report).await?;
+        }
+        if options.wants("profile") {
+            profile::run(&bed, &options, &mut report).await?;
         }
         if options.wants("ingest") {
             ingest::run(&bed, &options, &mut report).await?;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::Outcome;
 
 /// The parts, in the order of the results.
-pub(crate) const PARTS: [&str; 6] = ["ingest", "timeline", "trips", "criteria", "merge", "pushdown"];
+pub(crate) const PARTS: [&str; 7] =
+    ["ingest", "timeline", "trips", "criteria", "merge", "pushdown", "profile"];
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
@@ -52,7 +53,7 @@ impl Options {
 
     /// Whether any part needs PostgreSQL and MongoDB.
     pub(crate) fn needs_servers(&self) -> bool {
-        ["ingest", "timeline", "trips", "pushdown"].iter().any(|part| self.wants(part))
+        ["ingest", "timeline", "trips", "pushdown", "profile"].iter().any(|part| self.wants(part))
     }
 
     /// One of two sizes.

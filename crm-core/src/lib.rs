@@ -11,17 +11,21 @@
 //!   [`directory`], [`tenant`]: the entities with their rules.
 //! - [`criteria`]: the language that filters records and defines segments.
 //! - [`segment`]: groups of customers, by hand and by criteria.
-//! - [`lifecycle`], [`journey`]: the stages that customers go through, and what they reach on the way.
+//! - [`lifecycle`], [`journey`], [`renewal`], [`behavior`]: the stages that customers go through, what they reach on the
+//!   way, which of their contracts are to be renewed, and what they do with a product.
 //! - [`profile`]: a customer as a whole, in one call.
+//! - [`score`]: how customers do, as numbers and grades, by models that are data.
 //! - [`timeline`]: one truthful timeline over everything.
 //! - [`log`]: audit trail, event feed and history in one.
-//! - [`sweep`]: bulk work in pieces.
+//! - [`sweep`]: bulk work in pieces; [`approval`]: what somebody else has to decide on.
 //! - [`store`]: the contract between the rules and a store.
 
 extern crate self as crm_core;
 
 pub mod account;
 pub mod address;
+pub mod approval;
+pub mod behavior;
 pub mod catalog;
 pub mod command;
 pub mod contact;
@@ -45,6 +49,8 @@ pub mod profile;
 pub mod query;
 pub mod record;
 pub mod relationship;
+pub mod renewal;
+pub mod score;
 pub mod segment;
 pub mod store;
 pub mod sweep;
@@ -66,6 +72,8 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
     catalog::Catalog::builder()
         .with::<account::Account>()
         .with::<address::Address>()
+        .with::<approval::Approval>()
+        .with::<behavior::BehaviorEvent>()
         .with::<contact::Contact>()
         .with::<contact::ContactRole>()
         .with::<customer::Customer>()
@@ -83,6 +91,9 @@ pub fn standard_catalog() -> catalog::CatalogBuilder {
         .with::<lifecycle::StageTransition>()
         .with::<note::Note>()
         .with::<relationship::Relationship>()
+        .with::<renewal::Renewal>()
+        .with::<score::Score>()
+        .with::<score::ScoringModel>()
         .with::<segment::Segment>()
         .with::<segment::SegmentMember>()
         .with::<sweep::Sweep>()

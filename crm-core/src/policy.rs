@@ -15,7 +15,7 @@ pub enum Action {
     Delete,
     /// Go against a rule that allows it to a few.
     Override,
-    /// Decide on someone else's request.
+    /// Decide on someone else's request. Carrying it out takes what the command takes that is asked for.
     Approve,
     /// Remove records for good.
     Purge,

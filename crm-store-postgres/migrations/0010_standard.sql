@@ -161,6 +161,58 @@ CREATE UNIQUE INDEX "one_default_per_type" ON "addresses" (tenant, "customer_id"
 CREATE INDEX "addresses_by_customer" ON "addresses" (tenant, "customer_id" NULLS FIRST, "address_type" NULLS FIRST, id);
 CREATE INDEX "addresses_by_postal_code" ON "addresses" (tenant, "postal_code" NULLS FIRST, id);
 
+CREATE TABLE "sweeps" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "reason" text COLLATE "C" NOT NULL,
+    "entity" text COLLATE "C" NOT NULL,
+    "criteria" json,
+    "as_of" timestamptz(3) NOT NULL,
+    "action" text COLLATE "C" NOT NULL,
+    "reached" uuid,
+    "changed" bigint NOT NULL,
+    "is_done" boolean NOT NULL,
+    CONSTRAINT "sweeps_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "sweeps_reason_length" CHECK (char_length("reason") <= 200),
+    CONSTRAINT "sweeps_entity_length" CHECK (char_length("entity") <= 48),
+    CONSTRAINT "sweeps_action_codes" CHECK ("action" IN ('delete', 'mask', 'purge'))
+);
+CREATE INDEX "sweeps_by_state" ON "sweeps" (tenant, "is_done" NULLS FIRST, "created_at" NULLS FIRST, id);
+
+CREATE TABLE "approvals" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "command" text COLLATE "C" NOT NULL,
+    "entity" text COLLATE "C" NOT NULL,
+    "customer_id" uuid,
+    "request" json,
+    "reason" text COLLATE "C",
+    "status" text COLLATE "C" NOT NULL,
+    "requested_by" uuid,
+    "expires_at" timestamptz(3) NOT NULL,
+    "decided_by" uuid,
+    "decided_at" timestamptz(3),
+    "decision_note" text COLLATE "C",
+    "sweep_id" uuid,
+    CONSTRAINT "approvals_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "approvals_command_length" CHECK (char_length("command") <= 64),
+    CONSTRAINT "approvals_entity_length" CHECK (char_length("entity") <= 48),
+    CONSTRAINT "approvals_reason_length" CHECK (char_length("reason") <= 500),
+    CONSTRAINT "approvals_status_codes" CHECK ("status" IN ('pending', 'approved', 'rejected', 'expired')),
+    CONSTRAINT "approvals_decision_note_length" CHECK (char_length("decision_note") <= 500)
+);
+CREATE INDEX "approvals_by_status" ON "approvals" (tenant, "status" NULLS FIRST, "expires_at" NULLS FIRST, id);
+CREATE INDEX "approvals_by_customer" ON "approvals" (tenant, "customer_id" NULLS FIRST, id);
+CREATE INDEX "approvals_sweep_id_link" ON "approvals" (tenant, "sweep_id") WHERE "sweep_id" IS NOT NULL;
+
 CREATE TABLE "assignees" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -209,6 +261,33 @@ CREATE INDEX "contacts_by_customer" ON "contacts" (tenant, "customer_id" NULLS F
 CREATE INDEX "contacts_by_email" ON "contacts" (tenant, "email_fold" NULLS FIRST, id);
 CREATE INDEX "contacts_by_phone" ON "contacts" (tenant, "phone_e164" NULLS FIRST, id);
 CREATE INDEX "contacts_by_name" ON "contacts" (tenant, "last_name_fold" NULLS FIRST, "first_name_fold" NULLS FIRST, id);
+
+CREATE TABLE "behavior_events" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "contact_id" uuid,
+    "behavior_type" text COLLATE "C" NOT NULL,
+    "subject" text COLLATE "C",
+    "occurred_at" timestamptz(3) NOT NULL,
+    "amount" numeric,
+    "details" json,
+    "source" text COLLATE "C" NOT NULL,
+    "external_id" text COLLATE "C",
+    CONSTRAINT "behavior_events_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "behavior_events_behavior_type_codes" CHECK ("behavior_type" IN ('login', 'feature_use', 'page_view', 'form_submit', 'conversion')),
+    CONSTRAINT "behavior_events_subject_length" CHECK (char_length("subject") <= 200),
+    CONSTRAINT "behavior_events_source_length" CHECK (char_length("source") <= 50),
+    CONSTRAINT "behavior_events_external_id_length" CHECK (char_length("external_id") <= 200)
+);
+CREATE UNIQUE INDEX "behavior_event_external_id" ON "behavior_events" (tenant, "source", "external_id") WHERE deleted_at IS NULL;
+CREATE INDEX "behavior_events_by_customer" ON "behavior_events" (tenant, "customer_id" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+CREATE INDEX "behavior_events_by_contact" ON "behavior_events" (tenant, "contact_id" NULLS FIRST, "occurred_at" NULLS FIRST, id);
+CREATE INDEX "behavior_events_by_type" ON "behavior_events" (tenant, "behavior_type" NULLS FIRST, "occurred_at" NULLS FIRST, id);
 
 CREATE TABLE "contact_roles" (
     tenant uuid NOT NULL,
@@ -265,11 +344,17 @@ CREATE TABLE "customer_lifecycles" (
     "previous_stage_id" uuid,
     "stage_changes" bigint NOT NULL,
     "is_re_churned" boolean NOT NULL,
+    "renewals_opened" bigint NOT NULL,
     "first_purchase_date" date,
     "last_purchase_date" date,
     "total_revenue" numeric NOT NULL,
     "purchase_count" bigint NOT NULL,
     "currency" text COLLATE "C",
+    "health_score" bigint,
+    "engagement_score" bigint,
+    "value_score" bigint,
+    "churn_risk_score" bigint,
+    "upsell_potential_score" bigint,
     CONSTRAINT "customer_lifecycles_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "customer_lifecycles_currency_length" CHECK (char_length("currency") <= 3),
     CONSTRAINT "customer_lifecycles_first_purchase_date_last_purchase__19183123" CHECK ("first_purchase_date" <= "last_purchase_date")
@@ -278,6 +363,7 @@ CREATE INDEX "customer_lifecycles_by_stage" ON "customer_lifecycles" (tenant, "c
 CREATE INDEX "customer_lifecycles_by_previous" ON "customer_lifecycles" (tenant, "previous_stage_id" NULLS FIRST, id);
 CREATE INDEX "customer_lifecycles_by_purchase" ON "customer_lifecycles" (tenant, "last_purchase_date" NULLS FIRST, id);
 CREATE INDEX "customer_lifecycles_by_revenue" ON "customer_lifecycles" (tenant, "total_revenue" NULLS FIRST, id);
+CREATE INDEX "customer_lifecycles_by_health" ON "customer_lifecycles" (tenant, "health_score" NULLS FIRST, id);
 CREATE INDEX "customer_lifecycles_customer_id_link" ON "customer_lifecycles" (tenant, "customer_id") WHERE "customer_id" IS NOT NULL;
 
 CREATE TABLE "external_ids" (
@@ -502,6 +588,75 @@ CREATE UNIQUE INDEX "unique_relationship" ON "relationships" (tenant, "from_cust
 CREATE INDEX "relationships_by_from" ON "relationships" (tenant, "from_customer_id" NULLS FIRST, id);
 CREATE INDEX "relationships_by_to" ON "relationships" (tenant, "to_customer_id" NULLS FIRST, id);
 
+CREATE TABLE "renewals" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "subject" text COLLATE "C" NOT NULL,
+    "due_on" date NOT NULL,
+    "status" text COLLATE "C" NOT NULL,
+    "amount" numeric,
+    "currency" text COLLATE "C",
+    "closed_at" timestamptz(3),
+    CONSTRAINT "renewals_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "renewals_subject_length" CHECK (char_length("subject") <= 200),
+    CONSTRAINT "renewals_status_codes" CHECK ("status" IN ('upcoming', 'in_progress', 'paused', 'renewed', 'lost')),
+    CONSTRAINT "renewals_currency_length" CHECK (char_length("currency") <= 3),
+    CONSTRAINT "renewals_amount_currency_together" CHECK (("amount" IS NULL) = ("currency" IS NULL))
+);
+CREATE INDEX "renewals_by_customer" ON "renewals" (tenant, "customer_id" NULLS FIRST, "due_on" NULLS FIRST, id);
+CREATE INDEX "renewals_by_status" ON "renewals" (tenant, "status" NULLS FIRST, "due_on" NULLS FIRST, id);
+
+CREATE TABLE "scoring_models" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "name" text COLLATE "C" NOT NULL,
+    "score_type" text COLLATE "C" NOT NULL,
+    "factors" json NOT NULL,
+    "default_score" bigint NOT NULL,
+    "valid_days" bigint NOT NULL,
+    "is_active" boolean NOT NULL,
+    CONSTRAINT "scoring_models_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "scoring_models_name_length" CHECK (char_length("name") <= 100),
+    CONSTRAINT "scoring_models_score_type_codes" CHECK ("score_type" IN ('health', 'engagement', 'value', 'churn_risk', 'upsell_potential'))
+);
+CREATE UNIQUE INDEX "one_active_model_per_type" ON "scoring_models" (tenant, "score_type") WHERE deleted_at IS NULL AND "is_active";
+
+CREATE TABLE "scores" (
+    tenant uuid NOT NULL,
+    "id" uuid NOT NULL,
+    "version" bigint NOT NULL,
+    "created_at" timestamptz(3) NOT NULL,
+    "updated_at" timestamptz(3) NOT NULL,
+    "deleted_at" timestamptz(3),
+    "customer_id" uuid NOT NULL,
+    "score_type" text COLLATE "C" NOT NULL,
+    "score_value" bigint NOT NULL,
+    "grade" text COLLATE "C" NOT NULL,
+    "factors" json NOT NULL,
+    "calculated_at" timestamptz(3) NOT NULL,
+    "valid_until" timestamptz(3) NOT NULL,
+    "needs_review" boolean NOT NULL,
+    "previous_value" bigint,
+    "model_id" uuid NOT NULL,
+    CONSTRAINT "scores_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "scores_score_type_codes" CHECK ("score_type" IN ('health', 'engagement', 'value', 'churn_risk', 'upsell_potential')),
+    CONSTRAINT "scores_grade_codes" CHECK ("grade" IN ('F', 'D', 'C', 'B', 'A'))
+);
+CREATE UNIQUE INDEX "one_score_per_type" ON "scores" (tenant, "customer_id", "score_type") WHERE deleted_at IS NULL;
+CREATE INDEX "scores_by_value" ON "scores" (tenant, "score_type" NULLS FIRST, "score_value" NULLS FIRST, id);
+CREATE INDEX "scores_by_validity" ON "scores" (tenant, "score_type" NULLS FIRST, "valid_until" NULLS FIRST, id);
+CREATE INDEX "scores_customer_id_link" ON "scores" (tenant, "customer_id") WHERE "customer_id" IS NOT NULL;
+CREATE INDEX "scores_model_id_link" ON "scores" (tenant, "model_id") WHERE "model_id" IS NOT NULL;
+
 CREATE TABLE "segments" (
     tenant uuid NOT NULL,
     "id" uuid NOT NULL,
@@ -552,34 +707,13 @@ CREATE TABLE "stage_transitions" (
     "deleted_at" timestamptz(3),
     "from_stage_id" uuid NOT NULL,
     "to_stage_id" uuid NOT NULL,
+    "requires_approval" boolean NOT NULL,
     CONSTRAINT "stage_transitions_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "stage_transitions_from_stage_id_to_stage_id_differ" CHECK ("from_stage_id" <> "to_stage_id")
 );
 CREATE UNIQUE INDEX "stage_transition_once" ON "stage_transitions" (tenant, "from_stage_id", "to_stage_id") WHERE deleted_at IS NULL;
 CREATE INDEX "stage_transitions_by_from" ON "stage_transitions" (tenant, "from_stage_id" NULLS FIRST, id);
 CREATE INDEX "stage_transitions_by_to" ON "stage_transitions" (tenant, "to_stage_id" NULLS FIRST, id);
-
-CREATE TABLE "sweeps" (
-    tenant uuid NOT NULL,
-    "id" uuid NOT NULL,
-    "version" bigint NOT NULL,
-    "created_at" timestamptz(3) NOT NULL,
-    "updated_at" timestamptz(3) NOT NULL,
-    "deleted_at" timestamptz(3),
-    "reason" text COLLATE "C" NOT NULL,
-    "entity" text COLLATE "C" NOT NULL,
-    "criteria" json,
-    "as_of" timestamptz(3) NOT NULL,
-    "action" text COLLATE "C" NOT NULL,
-    "reached" uuid,
-    "changed" bigint NOT NULL,
-    "is_done" boolean NOT NULL,
-    CONSTRAINT "sweeps_pkey" PRIMARY KEY (tenant, id),
-    CONSTRAINT "sweeps_reason_length" CHECK (char_length("reason") <= 200),
-    CONSTRAINT "sweeps_entity_length" CHECK (char_length("entity") <= 48),
-    CONSTRAINT "sweeps_action_codes" CHECK ("action" IN ('delete', 'mask', 'purge'))
-);
-CREATE INDEX "sweeps_by_state" ON "sweeps" (tenant, "is_done" NULLS FIRST, "created_at" NULLS FIRST, id);
 
 CREATE TABLE "tenant_settings" (
     tenant uuid NOT NULL,
@@ -614,10 +748,18 @@ ALTER TABLE "accounts" ADD CONSTRAINT "accounts_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "addresses" ADD CONSTRAINT "addresses_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "approvals" ADD CONSTRAINT "approvals_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "approvals" ADD CONSTRAINT "approvals_sweep_id_fkey"
+    FOREIGN KEY (tenant, "sweep_id") REFERENCES "sweeps" (tenant, id);
 ALTER TABLE "assignees" ADD CONSTRAINT "assignees_user_id_fkey"
     FOREIGN KEY (tenant, "user_id") REFERENCES "users" (tenant, id);
 ALTER TABLE "contacts" ADD CONSTRAINT "contacts_customer_id_fkey"
     FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "behavior_events" ADD CONSTRAINT "behavior_events_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "behavior_events" ADD CONSTRAINT "behavior_events_contact_id_fkey"
+    FOREIGN KEY (tenant, "contact_id") REFERENCES "contacts" (tenant, id);
 ALTER TABLE "contact_roles" ADD CONSTRAINT "contact_roles_contact_id_fkey"
     FOREIGN KEY (tenant, "contact_id") REFERENCES "contacts" (tenant, id);
 ALTER TABLE "contact_roles" ADD CONSTRAINT "contact_roles_customer_id_fkey"
@@ -650,6 +792,12 @@ ALTER TABLE "relationships" ADD CONSTRAINT "relationships_from_customer_id_fkey"
     FOREIGN KEY (tenant, "from_customer_id") REFERENCES "customers" (tenant, id);
 ALTER TABLE "relationships" ADD CONSTRAINT "relationships_to_customer_id_fkey"
     FOREIGN KEY (tenant, "to_customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "renewals" ADD CONSTRAINT "renewals_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "scores" ADD CONSTRAINT "scores_customer_id_fkey"
+    FOREIGN KEY (tenant, "customer_id") REFERENCES "customers" (tenant, id);
+ALTER TABLE "scores" ADD CONSTRAINT "scores_model_id_fkey"
+    FOREIGN KEY (tenant, "model_id") REFERENCES "scoring_models" (tenant, id);
 ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_segment_id_fkey"
     FOREIGN KEY (tenant, "segment_id") REFERENCES "segments" (tenant, id);
 ALTER TABLE "segment_members" ADD CONSTRAINT "segment_members_customer_id_fkey"

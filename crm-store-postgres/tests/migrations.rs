@@ -5,8 +5,12 @@ mod common;
 
 use common::*;
 use crm_core::catalog::{FieldType, Kind};
+use crm_core::customer::Customer;
+use crm_core::lifecycle::AdvanceStage;
 use crm_core::store::{Store, StoreError, Write};
+use crm_core::{Context, Crm};
 use crm_store_postgres::{MigrateOptions, PostgresOptions, PostgresStore, ddl, migrate, migration};
+use sqlx::postgres::{PgConnectOptions, PgPool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_processes_migrate_at_once() {
@@ -247,6 +251,53 @@ async fn append_only_is_refused_by_the_server_itself() {
     s.insert(vec![receipt("again")]).await;
     assert!(s.execute("DELETE FROM $S.receipts").await.is_err());
     s.drop().await;
+}
+
+/// The history of a customer's stages, in the standard tables: neither the role that a service runs as nor the owner of
+/// the tables changes it.
+#[tokio::test]
+async fn lc_03_the_lifecycle_history_is_refused_by_the_server_itself() {
+    let (schema, role) = (schema_name(), format!("r_{}", new_id().simple()));
+    let owner = PgPool::connect(&url()).await.unwrap();
+    let run = async |pool: &PgPool, text: &str| {
+        let text = text.replace("$S", &schema).replace("$R", &role);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(pool).await
+    };
+    run(&owner, "CREATE ROLE $R LOGIN PASSWORD '$R'").await.unwrap();
+    let catalog = || crm_core::standard_catalog().build().unwrap();
+    let runtime_role = Some(role.clone());
+    let options = MigrateOptions { schema: schema.clone(), runtime_role, ..MigrateOptions::default() };
+    migrate(&url(), &catalog(), options).await.unwrap();
+    let connect: PgConnectOptions = url().parse().unwrap();
+    let pool = PgPool::connect_with(connect.username(&role).password(&role)).await.unwrap();
+    let options = PostgresOptions { schema: schema.clone(), ..PostgresOptions::default() };
+    let store = PostgresStore::with_pool(pool.clone(), catalog(), options).await.unwrap();
+
+    let crm = Crm::builder(store).cursor_key([7; 32]).build().unwrap();
+    let ctx = Context::system(crm_core::TenantId(new_id()));
+    let someone = Customer { display_name: "Remembered".to_owned(), ..Customer::default() };
+    let id = crm.customers().create(&ctx, someone).await.unwrap().id;
+    let to = crm.lifecycle().stages(&ctx).await.unwrap()[1].id;
+    crm.lifecycle().advance(&ctx, AdvanceStage::new(id, to)).await.unwrap();
+    let before = crm.lifecycle().history(&ctx, id).await.unwrap();
+    assert_eq!(before.len(), 1);
+    for attempt in [
+        "UPDATE $S.lifecycle_history SET reason = 'never said'",
+        "UPDATE $S.lifecycle_history SET sequence = sequence + 1",
+        "UPDATE $S.lifecycle_history SET deleted_at = now()",
+        "DELETE FROM $S.lifecycle_history",
+        "TRUNCATE $S.lifecycle_history",
+    ] {
+        for (pool, accepted) in [(&owner, &["23001"][..]), (&pool, &["23001", "42501"])] {
+            let error = run(pool, attempt).await.unwrap_err();
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+            assert!(code.is_some_and(|code| accepted.contains(&&*code)), "{attempt}: {error}");
+        }
+    }
+    assert_eq!(crm.lifecycle().history(&ctx, id).await.unwrap(), before);
+    pool.close().await;
+    run(&owner, "DROP SCHEMA $S CASCADE; DROP OWNED BY $R; DROP ROLE $R").await.unwrap();
+    owner.close().await;
 }
 
 #[test]

@@ -51,6 +51,11 @@ impl<'a> Changes<'a> {
         }
     }
 
+    /// An empty collection for the same command, to see what another command within it would decide.
+    pub(crate) fn rehearsal(&self) -> Self {
+        Self { at: self.at, ..Self::new(self.catalog, self.env, self.ctx, self.command) }
+    }
+
     /// Moves the instant of the command to that of the last change of any of these records, if a clock elsewhere is
     /// ahead of ours: time never runs backward within a record.
     pub fn not_before(&mut self, loaded: &crate::command::Loaded) {
@@ -62,6 +67,16 @@ impl<'a> Changes<'a> {
     /// The instant of the command: now, and never before the last change of a record that it changes.
     pub fn now(&self) -> Instant {
         self.at
+    }
+
+    /// Refuses an instant that is yet to come, in the field `occurred_at`; five minutes are left to clocks that are
+    /// ahead of ours. `advice` says what to do instead.
+    pub(crate) fn has_occurred(&self, at: Instant, advice: &str) -> Result<(), Vec<FieldError>> {
+        let now = self.at;
+        if at <= now + chrono::Duration::minutes(5) {
+            return Ok(());
+        }
+        Err(vec![FieldError::new("occurred_at", format!("is after {now}; {advice}"))])
     }
 
     /// The request.

@@ -106,6 +106,13 @@ pub enum Decline<R> {
     Criteria(CriteriaError),
     /// No such live record.
     NotFound(&'static str, Uuid),
+    /// The actor may not do what this turns out to be.
+    Forbidden {
+        /// The action's code.
+        action: &'static str,
+        /// The entity.
+        entity: &'static str,
+    },
     /// Not the expected version.
     Version {
         /// The entity.
@@ -119,6 +126,21 @@ pub enum Decline<R> {
     },
     /// What is stored cannot be read.
     Unreadable(Unreadable),
+}
+
+impl<R> Decline<R> {
+    /// The same for a command that another one is part of.
+    pub(crate) fn map<S>(self, refusal: impl FnOnce(R) -> S) -> Decline<S> {
+        match self {
+            Self::Refused(inner) => Decline::Refused(refusal(inner)),
+            Self::Invalid(errors) => Decline::Invalid(errors),
+            Self::Criteria(error) => Decline::Criteria(error),
+            Self::NotFound(entity, id) => Decline::NotFound(entity, id),
+            Self::Forbidden { action, entity } => Decline::Forbidden { action, entity },
+            Self::Version { entity, id, expected, found } => Decline::Version { entity, id, expected, found },
+            Self::Unreadable(error) => Decline::Unreadable(error),
+        }
+    }
 }
 
 impl<R> From<Vec<FieldError>> for Decline<R> {
@@ -146,6 +168,7 @@ impl<R: Refusal> From<Decline<R>> for Error<R> {
             Decline::Invalid(errors) => Self::Invalid(errors),
             Decline::Criteria(error) => Self::Criteria(error),
             Decline::NotFound(entity, id) => Self::NotFound { entity, id },
+            Decline::Forbidden { action, entity } => Self::Forbidden { action, entity },
             Decline::Version { entity, id, expected, found } => {
                 Self::VersionConflict { entity, id, expected, found }
             }

@@ -1,9 +1,11 @@
 //! Contacts: the people of a customer (SPEC CM-02).
 
+mod belonging;
 mod commands;
 mod entity;
 mod service;
 
+pub(crate) use belonging::{check_contact, contact_needs};
 pub use commands::{AddContactRole, ContactRefusal, CreateContact, DeleteContact, UpdateContact};
 pub use entity::{CommunicationPreference, Contact, ContactId, ContactRole, ContactRoleId, ContactStatus};
 pub use service::Contacts;

@@ -11,6 +11,7 @@ use crate::directory::Directory;
 use crate::env::{Env, SystemEnv};
 use crate::policy::{Policy, RolePolicy};
 use crate::profile::Panel;
+use crate::score::ScoreFactors;
 use crate::store::Store;
 
 /// Collects what a [`Crm`] works with.
@@ -22,6 +23,7 @@ pub struct CrmBuilder {
     geocoder: Option<Arc<dyn Geocoder>>,
     directory: Option<Arc<dyn Directory>>,
     panels: Vec<Arc<dyn Panel>>,
+    score_factors: Option<Arc<dyn ScoreFactors>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -50,6 +52,7 @@ impl CrmBuilder {
             geocoder: None,
             directory: None,
             panels: Vec::new(),
+            score_factors: None,
             deadline: Duration::from_secs(5),
             slow_call: Duration::from_secs(1),
         }
@@ -98,6 +101,12 @@ impl CrmBuilder {
         self
     }
 
+    /// What knows the factors of scores; none unless set.
+    pub fn score_factors(mut self, factors: impl ScoreFactors) -> Self {
+        self.score_factors = Some(Arc::new(factors));
+        self
+    }
+
     /// How long a contended command is decided again before it is refused; 5 s unless set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -119,8 +128,21 @@ impl CrmBuilder {
         {
             return Err(BuildError::Entity(missing.name));
         }
-        let Self { store, env, policy, geocoder, directory, panels, deadline, slow_call, .. } = self;
-        let inner = Inner { store, env, policy, cursors, geocoder, directory, panels, deadline, slow_call };
+        let Self {
+            store, env, policy, geocoder, directory, panels, score_factors, deadline, slow_call, ..
+        } = self;
+        let inner = Inner {
+            store,
+            env,
+            policy,
+            cursors,
+            geocoder,
+            directory,
+            panels,
+            score_factors,
+            deadline,
+            slow_call,
+        };
         Ok(Crm { inner: Arc::new(inner) })
     }
 }

@@ -11,6 +11,8 @@ pub use builder::{BuildError, CrmBuilder};
 
 use crate::account::Accounts;
 use crate::address::{Addresses, Geocoder};
+use crate::approval::Approvals;
+use crate::behavior::Behaviors;
 use crate::contact::Contacts;
 use crate::cursor::CursorKeys;
 use crate::customer::Customers;
@@ -18,12 +20,15 @@ use crate::directory::{Directory, Teams, Users};
 use crate::env::Env;
 use crate::interaction::Interactions;
 use crate::invoice::Invoices;
+use crate::journey::Journeys;
 use crate::lifecycle::Lifecycles;
 use crate::log::Logs;
 use crate::note::Notes;
 use crate::policy::Policy;
 use crate::profile::{Panel, Profiles};
 use crate::relationship::Relationships;
+use crate::renewal::Renewals;
+use crate::score::{ScoreFactors, Scores};
 use crate::segment::Segments;
 use crate::store::Store;
 use crate::sweep::Sweeps;
@@ -44,6 +49,7 @@ struct Inner {
     geocoder: Option<Arc<dyn Geocoder>>,
     directory: Option<Arc<dyn Directory>>,
     panels: Vec<Arc<dyn Panel>>,
+    score_factors: Option<Arc<dyn ScoreFactors>>,
     deadline: Duration,
     slow_call: Duration,
 }
@@ -111,6 +117,16 @@ impl Crm {
         Addresses::new(self)
     }
 
+    /// What somebody else has to decide on.
+    pub fn approvals(&self) -> Approvals<'_> {
+        Approvals::new(self)
+    }
+
+    /// What customers do with a product or a site.
+    pub fn behavior(&self) -> Behaviors<'_> {
+        Behaviors::new(self)
+    }
+
     /// Contacts.
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts::new(self)
@@ -124,6 +140,11 @@ impl Crm {
     /// Invoices.
     pub fn invoices(&self) -> Invoices<'_> {
         Invoices::new(self)
+    }
+
+    /// Milestones of the journey with a customer.
+    pub fn journey(&self) -> Journeys<'_> {
+        Journeys::new(self)
     }
 
     /// Stages, and the customers in them.
@@ -156,6 +177,11 @@ impl Crm {
         Users::new(self)
     }
 
+    /// Scores of customers, and the models that they are calculated by.
+    pub fn scores(&self) -> Scores<'_> {
+        Scores::new(self)
+    }
+
     /// Groups of customers, by hand and by criteria.
     pub fn segments(&self) -> Segments<'_> {
         Segments::new(self)
@@ -174,6 +200,11 @@ impl Crm {
     /// Teams of the tenant.
     pub fn teams(&self) -> Teams<'_> {
         Teams::new(self)
+    }
+
+    /// Contracts that are to be renewed.
+    pub fn renewals(&self) -> Renewals<'_> {
+        Renewals::new(self)
     }
 
     /// The tenant's settings.
@@ -195,6 +226,10 @@ impl Crm {
         }
     }
 
+    pub(crate) fn policy(&self) -> &dyn Policy {
+        &*self.inner.policy
+    }
+
     pub(crate) fn geocoder(&self) -> Option<&dyn Geocoder> {
         self.inner.geocoder.as_deref()
     }
@@ -205,6 +240,10 @@ impl Crm {
 
     pub(crate) fn panels(&self) -> &[Arc<dyn Panel>] {
         &self.inner.panels
+    }
+
+    pub(crate) fn score_factors(&self) -> Option<&dyn ScoreFactors> {
+        self.inner.score_factors.as_deref()
     }
 
     pub(crate) fn cursors(&self) -> &CursorKeys {

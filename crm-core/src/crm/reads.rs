@@ -131,17 +131,32 @@ impl Crm {
 
     /// Counts and sums over the live records of an entity, by group.
     pub async fn totals<E: Entity>(&self, ctx: &Context, totals: &Totals) -> Result<Vec<Group>, Error> {
+        let mut answers = self.totals_at_once::<E>(ctx, std::slice::from_ref(totals)).await?;
+        answers.pop().ok_or_else(|| wrong_answer().into())
+    }
+
+    /// Several totals of one snapshot and one instant, in their order.
+    pub(crate) async fn totals_at_once<E: Entity>(
+        &self,
+        ctx: &Context,
+        asked: &[Totals],
+    ) -> Result<Vec<Vec<Group>>, Error> {
         let def = E::def();
         self.allow(ctx, Action::Read, def.name)?;
         let settings = self.settings_of(ctx).await?;
         let catalog = self.inner.store.catalog();
-        let scope = Scope::new(catalog, settings.tz());
-        let mut query: GroupQuery = totals.prepare(def, &scope, truncate(self.env().now()))?;
-        query.filter = query.filter.and(query::visible_filter(def, &ctx.viewer()));
-        match self.read(ctx, &[Read::Group(query)]).await?.pop() {
-            Some(Answer::Groups(groups)) => Ok(groups),
-            _ => Err(wrong_answer().into()),
+        let (scope, now) = (Scope::new(catalog, settings.tz()), truncate(self.env().now()));
+        let mut reads = Vec::with_capacity(asked.len());
+        for totals in asked {
+            let mut query: GroupQuery = totals.prepare(def, &scope, now)?;
+            query.filter = query.filter.and(query::visible_filter(def, &ctx.viewer()));
+            reads.push(Read::Group(query));
         }
+        let answers = self.read(ctx, &reads).await?.into_iter().map(|answer| match answer {
+            Answer::Groups(groups) => Ok(groups),
+            _ => Err(wrong_answer().into()),
+        });
+        answers.collect()
     }
 
     pub(crate) async fn settings_of(&self, ctx: &Context) -> Result<Settings, Error> {

@@ -175,7 +175,8 @@ impl Crm {
                 entity: self.inner.store.catalog().get(entity).map_or("record", |def| def.name),
                 id: *id,
             },
-            None => Error::Store(corrupt()),
+            // Nothing was written the first time: what was there already is gone.
+            None => Error::NotFound { entity: command.permission().1, id: Uuid::nil() },
         };
         let value = command.recall(&loaded, &written).ok_or_else(gone)?;
         Ok(Done { value, written, repeated: true })

@@ -1,7 +1,8 @@
 //! `crm.customers()`.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
+use crate::approval::BulkDeletion;
 use crate::command::{Error, NoRefusal};
 use crate::context::Context;
 use crate::crm::{Crm, Done};
@@ -76,6 +77,19 @@ impl<'a> Customers<'a> {
     /// Deletes a customer; its contacts, interactions and invoices are hidden with it.
     pub async fn delete(&self, ctx: &Context, id: CustomerId, expect: Expect) -> Outcome<Customer> {
         self.crm.run(ctx, &DeleteCustomer { id, expect }).await
+    }
+
+    /// Deletes the customers that meet criteria, all in one commit, if they are at most 100. For more it asks for an
+    /// approval, and none is deleted before that (SPEC CM-10): see
+    /// [`ApprovalRequest::BulkDelete`](crate::approval::ApprovalRequest::BulkDelete).
+    pub async fn delete_matching(
+        &self,
+        ctx: &Context,
+        criteria: Json,
+        reason: &str,
+    ) -> Outcome<BulkDeletion> {
+        let one = |id| DeleteCustomer { id, expect: Expect::Any };
+        self.crm.delete_matching::<Customer, _>(ctx, "customers.delete_matching", criteria, reason, one).await
     }
 
     /// Takes a customer back from deletion, with all that was hidden with it. One whose owner has left meanwhile goes to

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
-use crate::contact::{Contact, ContactId, ContactRole};
+use crate::contact::{ContactId, check_contact, contact_needs};
 use crate::criteria::{Filter, Path, Test};
 use crate::customer::{Customer, CustomerId, Expect, at_place, input_of, live_customer};
 use crate::directory::UserId;
@@ -16,7 +16,7 @@ use crate::interaction::{
     Direction, Interaction, InteractionId, InteractionSource, InteractionType, ReplyStatus,
 };
 use crate::policy::Action;
-use crate::record::{FieldError, RecordRef};
+use crate::record::RecordRef;
 use crate::store::Query;
 use crate::value::Value;
 
@@ -85,13 +85,8 @@ impl Command for LogInteractions {
     }
 
     fn needs(&self, loaded: &Loaded) -> Vec<Need> {
-        let mut needs = vec![
-            Need::Records(Customer::def(), self.interactions.iter().map(|i| i.customer_id.0).collect()),
-            Need::Records(
-                Contact::def(),
-                self.interactions.iter().filter_map(|i| Some(i.contact_id?.0)).collect(),
-            ),
-        ];
+        let mut needs =
+            vec![Need::Records(Customer::def(), self.interactions.iter().map(|i| i.customer_id.0).collect())];
         let mut by_source = BTreeMap::<&str, Vec<Value>>::new();
         for interaction in &self.interactions {
             if let Some(id) = external_id(interaction) {
@@ -100,8 +95,8 @@ impl Command for LogInteractions {
         }
         needs.extend(by_source.into_iter().filter_map(|(source, ids)| known(source, ids)));
         needs.push(Need::Readable(self.interactions.iter().flat_map(|i| i.related.clone()).collect()));
-        let foreign: Vec<_> = self.interactions.iter().filter_map(|i| foreign_contact(i, loaded)).collect();
-        needs.extend(roles_of(&foreign));
+        let named = self.interactions.iter().filter_map(|i| Some((i.contact_id?, i.customer_id)));
+        needs.extend(contact_needs(named, loaded));
         needs
     }
 
@@ -130,20 +125,16 @@ impl Command for LogInteractions {
                 }
                 fresh.insert(key, place);
             }
-            check_contact(given, loaded)?;
+            check_contact(given.contact_id, given.customer_id, loaded, foreign_contact)?;
             check_related(&[], given, loaded, changes).map_err(|decline| match decline {
                 Decline::Invalid(errors) => Decline::Invalid(at_place(errors, place, of)),
                 other => other,
             })?;
-            let now = changes.now();
-            if given.occurred_at > now + Duration::minutes(5) {
-                let why = format!(
-                    "is after {now}; an interaction has taken place already, plan an activity instead"
-                );
-                return Err(Decline::Invalid(at_place(vec![FieldError::new("occurred_at", why)], place, of)));
-            }
+            let advice = "an interaction has taken place already, plan an activity instead";
+            changes.has_occurred(given.occurred_at, advice).map_err(|errors| at_place(errors, place, of))?;
             let mut interaction = given.clone();
-            interaction.is_backdated = now - interaction.occurred_at > Duration::days(backdated_after);
+            interaction.is_backdated =
+                changes.now() - interaction.occurred_at > Duration::days(backdated_after);
             interaction.created_by = changes.context().user_id().map(UserId);
             interaction.team_id = interaction.team_id.or(changes.context().teams.first().copied());
             if interaction.reply_status == ReplyStatus::None && waits_for_reply(&interaction) {
@@ -236,9 +227,9 @@ impl Command for UpdateInteraction<'_> {
         if let Ok(Some(mut interaction)) = loaded.live::<Interaction>(self.id) {
             needs.push(Need::Records(Customer::def(), vec![interaction.customer_id.0]));
             (self.change)(&mut interaction);
-            needs.push(Need::Records(Contact::def(), interaction.contact_id.iter().map(|id| id.0).collect()));
             needs.push(Need::Readable(interaction.related.clone()));
-            needs.extend(roles_of(&foreign_contact(&interaction, loaded).into_iter().collect::<Vec<_>>()));
+            let named = interaction.contact_id.map(|contact| (contact, interaction.customer_id));
+            needs.extend(contact_needs(named.into_iter(), loaded));
         }
         needs
     }
@@ -260,7 +251,7 @@ impl Command for UpdateInteraction<'_> {
         let mut after = before.clone();
         (self.change)(&mut after);
         if after.contact_id != before.contact_id {
-            check_contact(&after, loaded)?;
+            check_contact(after.contact_id, after.customer_id, loaded, foreign_contact)?;
         }
         check_related(&before.related, &after, loaded, changes)?;
         let after = changes.update(&before, &after)?;
@@ -313,36 +304,6 @@ fn known(source: &str, ids: Vec<Value>) -> Option<Need> {
     Some(Need::Find(format!("known {source}"), Box::new(query)))
 }
 
-/// The contact of an interaction, if it belongs to another customer.
-fn foreign_contact(interaction: &Interaction, loaded: &Loaded) -> Option<ContactId> {
-    let contact = loaded.live::<Contact>(interaction.contact_id?).ok()??;
-    (contact.customer_id != interaction.customer_id).then_some(contact.id)
-}
-
-fn roles_of(contacts: &[ContactId]) -> Option<Need> {
-    let def = ContactRole::def();
-    let ids: Vec<_> = contacts.iter().map(|id| Value::Id(id.0)).collect();
-    if ids.is_empty() {
-        return None;
-    }
-    let filter = Filter::leaf(Path::own(def, "contact_id")?, Test::In(ids)).and(Filter::undeleted(def));
-    let limit = crate::store::MAX_LIMIT;
-    let query = Query::new(def, filter, limit);
-    Some(Need::Find("roles".to_owned(), Box::new(query)))
-}
-
-fn check_contact(interaction: &Interaction, loaded: &Loaded) -> Decision<()> {
-    let Some(id) = interaction.contact_id else { return Ok(()) };
-    let contact: Contact = loaded.live(id)?.ok_or(Decline::NotFound("contact", id.0))?;
-    let customer = interaction.customer_id;
-    let has_role = || -> Result<bool, crate::record::Unreadable> {
-        Ok(loaded
-            .all::<ContactRole>("roles")?
-            .iter()
-            .any(|r| r.contact_id == id && r.customer_id == customer))
-    };
-    if contact.customer_id != customer && !has_role()? {
-        return Err(Decline::Refused(InteractionRefusal::ForeignContact { contact: id, customer }));
-    }
-    Ok(())
+fn foreign_contact(contact: ContactId, customer: CustomerId) -> InteractionRefusal {
+    InteractionRefusal::ForeignContact { contact, customer }
 }

@@ -3,6 +3,7 @@
 use futures_util::StreamExt as _;
 use serde_json::{Value as Json, json};
 
+use crate::approval::BulkDeletion;
 use crate::catalog::Entity;
 use crate::command::Error;
 use crate::context::Context;
@@ -70,6 +71,20 @@ impl<'a> Interactions<'a> {
         self.crm.run(ctx, &UpdateInteraction { id, expect, delete: true, change: &|_| {} }).await
     }
 
+    /// Deletes the interactions that meet criteria and that the actor may see, all in one commit, if they are at most
+    /// 100. For more it asks for an approval, and none is deleted before that (SPEC IT-01): what is approved is
+    /// [`ApprovalRequest::BulkDelete`](crate::approval::ApprovalRequest::BulkDelete), which is wider.
+    pub async fn delete_matching(
+        &self,
+        ctx: &Context,
+        criteria: Json,
+        reason: &str,
+    ) -> Outcome<BulkDeletion> {
+        let one = |id| UpdateInteraction { id, expect: Expect::Any, delete: true, change: &|_| {} };
+        let name = "interactions.delete_matching";
+        self.crm.delete_matching::<Interaction, _>(ctx, name, criteria, reason, one).await
+    }
+
     /// The interaction, if the actor may see it.
     pub async fn get(&self, ctx: &Context, id: InteractionId) -> Result<Interaction, Error> {
         self.crm.get(ctx, id).await
@@ -109,15 +124,11 @@ impl<'a> Interactions<'a> {
             group(timed, &["interaction_type"], [None, None]),
             group(named, &[], [None, None]),
         ];
-        match self.crm.read(ctx, &reads).await?.as_slice() {
-            [Answer::Groups(all), Answer::Groups(timed), Answer::Groups(named)] => {
-                Ok(InteractionStatistics::of(all, timed, named))
-            }
-            _ => {
-                let what = "an answer of another kind than was asked for".to_owned();
-                Err(StoreError::Corrupt { what }.into())
-            }
+        let answers = self.crm.read(ctx, &reads).await?;
+        if let [Answer::Groups(all), Answer::Groups(timed), Answer::Groups(named)] = answers.as_slice() {
+            return Ok(InteractionStatistics::of(all, timed, named));
         }
+        Err(StoreError::Corrupt { what: "an answer of another kind than was asked for".to_owned() }.into())
     }
 
     /// How fast interactions that customers began were answered, as far as the actor sees them; of those that meet

@@ -116,6 +116,10 @@ impl Command for RecordInvoices {
         self.invoices.iter().map(|new| json!([input_of(&new.invoice), lines(new)])).collect()
     }
 
+    fn resolves(&self, rule: &str) -> bool {
+        rule == "milestone_once"
+    }
+
     fn needs(&self, _: &Loaded) -> Vec<Need> {
         let customers: BTreeSet<_> = self.invoices.iter().map(|new| new.invoice.customer_id).collect();
         purchase_needs(&customers.into_iter().collect::<Vec<_>>())
@@ -221,6 +225,10 @@ impl Command for UpdateInvoice<'_> {
         json!([self.id, self.expect.to_json(), input_of(&sample)])
     }
 
+    fn resolves(&self, rule: &str) -> bool {
+        rule == "milestone_once"
+    }
+
     fn needs(&self, loaded: &Loaded) -> Vec<Need> {
         change_needs(self.id, loaded, self.change)
     }
@@ -262,6 +270,10 @@ impl Command for IssueInvoice {
 
     fn input(&self) -> Json {
         json!([self.id, self.expect.to_json()])
+    }
+
+    fn resolves(&self, rule: &str) -> bool {
+        rule == "milestone_once"
     }
 
     fn needs(&self, loaded: &Loaded) -> Vec<Need> {

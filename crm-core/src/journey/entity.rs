@@ -5,7 +5,8 @@ use serde_json::Value as Json;
 use crate::catalog::Entity;
 use crate::customer::CustomerId;
 use crate::directory::UserId;
-use crate::record::Meta;
+use crate::journey::details_error;
+use crate::record::{FieldError, Meta, Validate};
 use crate::record_id;
 use crate::timeline::{Entry, TimelineSource};
 use crate::value::Instant;
@@ -54,6 +55,7 @@ impl MilestoneType {
     table = "journey_milestones",
     root = "customer_id",
     timeline,
+    validate,
     unique(name = "milestone_once", fields("customer_id", "milestone_type"), only_if = "is_once"),
     index(name = "milestones_by_customer", fields("customer_id", "occurred_at")),
     index(name = "milestones_by_type", fields("milestone_type", "occurred_at"))
@@ -71,10 +73,11 @@ pub struct Milestone {
     pub milestone_type: MilestoneType,
     /// When.
     pub occurred_at: Instant,
-    /// Whatever else is known of it.
+    /// Whatever else is known of it: a JSON object of at most 10,000 bytes, nested at most 16 deep.
     #[field(json, mask)]
     pub details: Option<Json>,
-    /// A customer reaches it once at most; derived from the type.
+    /// A customer reaches it once at most; follows from the type.
+    #[field(frozen)]
     pub is_once: bool,
     /// The user who recorded it; none for one that a rule did.
     #[field(frozen)]
@@ -94,6 +97,12 @@ impl Milestone {
             is_once: milestone_type.is_once(),
             created_by: None,
         }
+    }
+}
+
+impl Validate for Milestone {
+    fn check(&self) -> Vec<FieldError> {
+        details_error(self.details.as_ref()).into_iter().collect()
     }
 }
 

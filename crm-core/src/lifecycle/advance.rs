@@ -6,12 +6,14 @@ use uuid::Uuid;
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::customer::{Customer, CustomerId, Expect, live_customer};
-use crate::lifecycle::step::{Reached, Step, follow_stage, reached_needs, take_step};
+use crate::journey::{Reached, reached_needs};
+use crate::lifecycle::step::{Step, follow_stage, take_step};
 use crate::lifecycle::{
-    CustomerLifecycle, LifecycleStage, StageId, StageTrigger, live_stages, live_transitions, stage_needs,
-    transition_needs,
+    CustomerLifecycle, LifecycleStage, StageCategory, StageId, StageTrigger, live_stages, live_transitions,
+    stage_needs, transition_needs,
 };
 use crate::policy::Action;
+use crate::renewal::{active_renewals, pause_renewals};
 
 /// Why a customer does not change its stage.
 #[non_exhaustive]
@@ -43,6 +45,14 @@ pub enum LifecycleRefusal {
         /// Where it may go.
         allowed: Vec<String>,
     },
+    /// Somebody else has to approve of the step.
+    #[error("going from {from} to {to} takes somebody's approval; ask for it with approvals().request")]
+    NeedsApproval {
+        /// The stage it is in.
+        from: String,
+        /// The stage that was asked for.
+        to: String,
+    },
     /// Rules are overridden for a reason only.
     #[error("the rules are overridden without a reason; give one")]
     NoReason,
@@ -55,6 +65,7 @@ impl Refusal for LifecycleRefusal {
             Self::Inactive(_) => "stage_inactive",
             Self::NotAllowed { .. } => "stage_not_allowed",
             Self::Backward { .. } => "stage_backward",
+            Self::NeedsApproval { .. } => "stage_needs_approval",
             Self::NoReason => "override_without_reason",
         }
     }
@@ -75,13 +86,14 @@ pub struct AdvanceStage {
     pub customer: CustomerId,
     /// The stage to go to.
     pub to: StageId,
-    /// Which version of its [`CustomerLifecycle`] it applies to.
+    /// Which version of its [`CustomerLifecycle`] it applies to. That version moves when a score changes, too.
     pub expect: Expect,
     /// Why, at most 500 characters.
     pub reason: Option<String>,
     /// What makes it change.
     pub trigger: StageTrigger,
-    /// Goes backward without a listed transition. Needs [`Action::Override`] and a reason.
+    /// Goes backward without a listed transition, or without the approval that one requires. Needs [`Action::Override`]
+    /// and a reason.
     pub override_rules: bool,
 }
 
@@ -98,11 +110,41 @@ impl AdvanceStage {
         }
     }
 
+    /// Takes the step, as somebody else has approved of or not.
+    pub(crate) fn take(
+        &self,
+        approved: bool,
+        loaded: &Loaded,
+        changes: &mut Changes<'_>,
+    ) -> Decision<CustomerLifecycle> {
+        let customer = live_customer(self.customer, loaded)?;
+        let before: CustomerLifecycle =
+            loaded.live(self.customer)?.ok_or(Decline::NotFound("customer_lifecycle", self.customer.0))?;
+        self.expect.check("customer_lifecycle", self.customer.0, before.meta.version)?;
+        let stages = live_stages(loaded)?.unwrap_or_default();
+        let stage = |id: StageId| {
+            let found = stages.iter().find(|stage| stage.id == id);
+            found.ok_or(Decline::NotFound("lifecycle_stage", id.0))
+        };
+        let (from, to) = (stage(before.current_stage_id)?, stage(self.to)?);
+        self.check(from, to, &stages, approved, loaded)?;
+        let mut after = before.clone();
+        let step = Step { from, to, reason: self.reason.clone(), trigger: self.trigger };
+        take_step(&mut after, &step, &mut Reached::of(loaded)?, changes)?;
+        let after = changes.update(&before, &after)?;
+        follow_stage(&customer, to, changes)?;
+        if to.category == StageCategory::PostCustomer {
+            pause_renewals(&customer, loaded, changes)?;
+        }
+        Ok(after)
+    }
+
     fn check(
         &self,
         from: &LifecycleStage,
         to: &LifecycleStage,
         stages: &[LifecycleStage],
+        approved: bool,
         loaded: &Loaded,
     ) -> Decision<()> {
         let refused = |refusal| Err(Decline::Refused(refusal));
@@ -118,13 +160,19 @@ impl AdvanceStage {
         }
         let transitions = live_transitions(loaded)?;
         let listed = |stage: &LifecycleStage| {
-            transitions.iter().any(|t| t.from_stage_id == from.id && t.to_stage_id == stage.id)
+            transitions.iter().find(|t| t.from_stage_id == from.id && t.to_stage_id == stage.id)
         };
         let backward = to.display_order < from.display_order;
-        if listed(to) || (backward && self.override_rules) {
-            return Ok(());
+        match listed(to) {
+            Some(step) if step.requires_approval && !approved && !self.override_rules => {
+                let (from, to) = (from.name.clone(), to.name.clone());
+                return refused(LifecycleRefusal::NeedsApproval { from, to });
+            }
+            Some(_) => return Ok(()),
+            None if backward && self.override_rules => return Ok(()),
+            None => {}
         }
-        let open = stages.iter().filter(|stage| stage.is_active && listed(stage));
+        let open = stages.iter().filter(|stage| stage.is_active && listed(stage).is_some());
         let allowed = open.map(|stage| stage.name.clone()).collect();
         let (from, to) = (from.name.clone(), to.name.clone());
         refused(if backward {
@@ -164,27 +212,12 @@ impl Command for AdvanceStage {
         needs.extend(stage_needs());
         needs.extend(transition_needs());
         needs.extend(reached_needs(&[self.customer]));
+        needs.extend(active_renewals(self.customer));
         needs
     }
 
     fn decide(&self, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<Self::Output> {
-        let customer = live_customer(self.customer, loaded)?;
-        let before: CustomerLifecycle =
-            loaded.live(self.customer)?.ok_or(Decline::NotFound("customer_lifecycle", self.customer.0))?;
-        self.expect.check("customer_lifecycle", self.customer.0, before.meta.version)?;
-        let stages = live_stages(loaded)?.unwrap_or_default();
-        let stage = |id: StageId| {
-            let found = stages.iter().find(|stage| stage.id == id);
-            found.ok_or(Decline::NotFound("lifecycle_stage", id.0))
-        };
-        let (from, to) = (stage(before.current_stage_id)?, stage(self.to)?);
-        self.check(from, to, &stages, loaded)?;
-        let mut after = before.clone();
-        let step = Step { from, to, reason: self.reason.clone(), trigger: self.trigger };
-        take_step(&mut after, &step, &mut Reached::of(loaded)?, changes)?;
-        let after = changes.update(&before, &after)?;
-        follow_stage(&customer, to, changes)?;
-        Ok(after)
+        self.take(false, loaded, changes)
     }
 
     fn recall(&self, loaded: &Loaded, _: &[(String, Uuid, i64)]) -> Option<Self::Output> {

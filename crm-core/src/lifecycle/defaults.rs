@@ -42,6 +42,7 @@ pub(crate) fn insert_defaults(changes: &mut Changes<'_>) -> Result<Vec<Lifecycle
                 meta: Meta::default(),
                 from_stage_id: stage_id(from),
                 to_stage_id: stage_id(to),
+                requires_approval: false,
             })?;
         }
     }

@@ -45,6 +45,7 @@ crate::codes! {
     index(name = "customer_lifecycles_by_previous", fields("previous_stage_id")),
     index(name = "customer_lifecycles_by_purchase", fields("last_purchase_date")),
     index(name = "customer_lifecycles_by_revenue", fields("total_revenue")),
+    index(name = "customer_lifecycles_by_health", fields("health_score")),
     check(ordered("first_purchase_date", "last_purchase_date"))
 )]
 pub struct CustomerLifecycle {
@@ -68,6 +69,10 @@ pub struct CustomerLifecycle {
     pub stage_changes: i64,
     /// It came back once and left again (SPEC LC-11).
     pub is_re_churned: bool,
+    /// How many renewals were opened or resumed: moves, with the version, on each, so that none is opened while the
+    /// customer leaves.
+    #[field(int(0, 1_000_000_000))]
+    pub renewals_opened: i64,
     /// The day of its first purchase, in the tenant's zone.
     pub first_purchase_date: Option<NaiveDate>,
     /// The day of its last purchase, in the tenant's zone.
@@ -80,6 +85,21 @@ pub struct CustomerLifecycle {
     pub purchase_count: i64,
     /// The tenant's currency at the first purchase; the total is in it.
     pub currency: Option<Currency>,
+    /// Its [`Score`](crate::score::Score) of the type health, 0 to 100; none before the first calculation.
+    #[field(int(0, 100))]
+    pub health_score: Option<i64>,
+    /// Its score of the type engagement.
+    #[field(int(0, 100))]
+    pub engagement_score: Option<i64>,
+    /// Its score of the type value.
+    #[field(int(0, 100))]
+    pub value_score: Option<i64>,
+    /// Its score of the type churn risk.
+    #[field(int(0, 100))]
+    pub churn_risk_score: Option<i64>,
+    /// Its score of the type upsell potential.
+    #[field(int(0, 100))]
+    pub upsell_potential_score: Option<i64>,
 }
 
 impl CustomerLifecycle {
@@ -94,11 +114,17 @@ impl CustomerLifecycle {
             previous_stage_id: None,
             stage_changes: 0,
             is_re_churned: false,
+            renewals_opened: 0,
             first_purchase_date: None,
             last_purchase_date: None,
             total_revenue: Decimal::ZERO,
             purchase_count: 0,
             currency: None,
+            health_score: None,
+            engagement_score: None,
+            value_score: None,
+            churn_risk_score: None,
+            upsell_potential_score: None,
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::command::{Changes, Decline, Loaded, Need};
 use crate::customer::{Customer, CustomerId, live_customer};
 use crate::format::Currency;
 use crate::id::TenantId;
-use crate::journey::{Milestone, MilestoneType};
-use crate::lifecycle::step::{Reached, Step, follow_stage, reached_needs, take_step, way_to_customer};
+use crate::journey::{Milestone, MilestoneType, Reached, reached_needs};
+use crate::lifecycle::step::{Step, follow_stage, take_step, way_to_customer};
 use crate::lifecycle::{
     CustomerLifecycle, StageCategory, StageTrigger, live_stages, live_transitions, stage_needs,
     transition_needs,
@@ -126,7 +126,9 @@ fn keep_first<R>(
         Earlier::Stay => known.as_ref().map(|known| known.occurred_at),
     };
     match (known, earlier(before, change.bought.map(|(first, _)| first))) {
-        (None, Some(at)) => reached.reach(id, MilestoneType::FirstPurchase, at, changes)?,
+        (None, Some(at)) => {
+            reached.reach(Milestone::new(id, MilestoneType::FirstPurchase, at), changes)?;
+        }
         (Some(known), Some(at)) if known.occurred_at != at => {
             changes.update(&known, &Milestone { occurred_at: at, ..known.clone() })?;
         }

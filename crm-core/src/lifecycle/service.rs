@@ -62,7 +62,17 @@ impl<'a> Lifecycles<'a> {
 
     /// Lets customers go from one stage to another.
     pub async fn allow(&self, ctx: &Context, from: StageId, to: StageId) -> Outcome<StageTransition> {
-        self.crm.run(ctx, &AllowTransition { from, to }).await
+        self.crm.run(ctx, &AllowTransition { from, to, requires_approval: false }).await
+    }
+
+    /// Lets customers go from one stage to another when somebody else approves of it.
+    pub async fn allow_with_approval(
+        &self,
+        ctx: &Context,
+        from: StageId,
+        to: StageId,
+    ) -> Outcome<StageTransition> {
+        self.crm.run(ctx, &AllowTransition { from, to, requires_approval: true }).await
     }
 
     /// No longer lets customers go from one stage to another.
@@ -75,7 +85,8 @@ impl<'a> Lifecycles<'a> {
         self.crm.get(ctx, customer).await
     }
 
-    /// Brings a customer to another stage, with its history, its status, and the stage's milestone if it has one.
+    /// Brings a customer to another stage, with its history, its status, and the stage's milestone if it has one. One who
+    /// leaves has its [renewals](crate::renewal::Renewals) paused.
     pub async fn advance(
         &self,
         ctx: &Context,

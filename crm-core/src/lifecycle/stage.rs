@@ -85,6 +85,9 @@ pub struct StageTransition {
     /// To there.
     #[field(link = "lifecycle_stage", frozen)]
     pub to_stage_id: StageId,
+    /// Somebody else has to approve each step (SPEC LC-02): see
+    /// [`ApprovalRequest::AdvanceStage`](crate::approval::ApprovalRequest::AdvanceStage).
+    pub requires_approval: bool,
 }
 
 impl LifecycleStage {

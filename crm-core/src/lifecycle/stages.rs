@@ -159,13 +159,15 @@ impl Command for DeleteStage {
     }
 }
 
-/// Lets customers go from one stage to another; nothing changes where they may already.
+/// Lets customers go from one stage to another, with or without approval; nothing changes where they may already.
 #[derive(Clone, Copy, Debug)]
 pub struct AllowTransition {
     /// From here.
     pub from: StageId,
     /// To there.
     pub to: StageId,
+    /// Whether somebody else has to approve each step.
+    pub requires_approval: bool,
 }
 
 impl Command for AllowTransition {
@@ -181,7 +183,7 @@ impl Command for AllowTransition {
     }
 
     fn input(&self) -> Json {
-        json!([self.from, self.to])
+        json!([self.from, self.to, self.requires_approval])
     }
 
     fn resolves(&self, rule: &str) -> bool {
@@ -198,18 +200,27 @@ impl Command for AllowTransition {
             live_stage(id, loaded)?;
             changes.guard_live(LifecycleStage::def(), id.0);
         }
-        if let Some(known) = find_transition(self.from, self.to, loaded)? {
-            return Ok(known);
-        }
-        let transition = changes.insert(&StageTransition {
-            id: StageTransitionId(Uuid::nil()),
-            meta: Meta::default(),
-            from_stage_id: self.from,
-            to_stage_id: self.to,
-        })?;
+        let transition = match find_transition(self.from, self.to, loaded)? {
+            Some(known) if known.requires_approval == self.requires_approval => return Ok(known),
+            Some(known) => {
+                let requires_approval = self.requires_approval;
+                changes.update(&known, &StageTransition { requires_approval, ..known.clone() })?
+            }
+            None => changes.insert(&StageTransition {
+                id: StageTransitionId(Uuid::nil()),
+                meta: Meta::default(),
+                from_stage_id: self.from,
+                to_stage_id: self.to,
+                requires_approval: self.requires_approval,
+            })?,
+        };
         changes.event(
             "lifecycle.transition_allowed",
-            json!({ "from_stage_id": self.from, "to_stage_id": self.to }),
+            json!({
+                "from_stage_id": self.from,
+                "to_stage_id": self.to,
+                "requires_approval": self.requires_approval,
+            }),
         );
         Ok(transition)
     }

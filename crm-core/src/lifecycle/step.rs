@@ -1,26 +1,20 @@
 //! A customer's step from one stage to the next, whoever asked for it (SPEC LC-02, LC-03).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::catalog::Entity;
-use crate::command::{Changes, Loaded, Need};
-use crate::criteria::{Filter, Path, Test};
-use crate::customer::{Customer, CustomerId, CustomerStatus};
+use crate::command::Changes;
+use crate::customer::{Customer, CustomerStatus};
 use crate::directory::UserId;
-use crate::journey::{Milestone, MilestoneType};
+use crate::journey::{Milestone, Reached};
 use crate::lifecycle::{
     CustomerLifecycle, LifecycleHistory, LifecycleHistoryId, LifecycleStage, StageCategory, StageTransition,
     StageTrigger,
 };
-use crate::record::{FieldError, Meta, Unreadable};
-use crate::store::{MAX_LIMIT, Query};
-use crate::value::{Instant, Value};
-
-const ONCE: &str = "milestones reached once";
-const WON_BACK: &str = "milestones of winning back";
+use crate::record::{FieldError, Meta};
 
 /// Where a customer goes, why, and what makes it go.
 pub(super) struct Step<'a> {
@@ -28,67 +22,6 @@ pub(super) struct Step<'a> {
     pub(super) to: &'a LifecycleStage,
     pub(super) reason: Option<String>,
     pub(super) trigger: StageTrigger,
-}
-
-/// What customers have reached so far; after [`reached_needs`].
-pub(super) struct Reached {
-    once: BTreeMap<(CustomerId, MilestoneType), Milestone>,
-    won_back: BTreeSet<CustomerId>,
-}
-
-/// The milestones that decide what a step adds.
-pub(super) fn reached_needs(customers: &[CustomerId]) -> Vec<Need> {
-    let def = Milestone::def();
-    let of = Value::Text(MilestoneType::WinBack.code().to_owned());
-    let asked = [(ONCE, "is_once", Value::Bool(true)), (WON_BACK, "milestone_type", of)];
-    let need = |(name, field, value): (&str, &str, Value)| {
-        let customers = customers.iter().map(|id| Value::Id(id.0)).collect();
-        let filter = Filter::leaf(Path::own(def, "customer_id")?, Test::In(customers))
-            .and(Filter::eq(def, field, value)?)
-            .and(Filter::undeleted(def));
-        Some(Need::Find(name.to_owned(), Box::new(Query::new(def, filter, MAX_LIMIT))))
-    };
-    asked.into_iter().filter_map(need).collect()
-}
-
-impl Reached {
-    pub(super) fn of(loaded: &Loaded) -> Result<Self, Unreadable> {
-        let once = loaded.all::<Milestone>(ONCE)?.into_iter();
-        let won_back = loaded.all::<Milestone>(WON_BACK)?;
-        Ok(Self {
-            once: once.map(|known| ((known.customer_id, known.milestone_type), known)).collect(),
-            won_back: won_back.iter().map(|known| known.customer_id).collect(),
-        })
-    }
-
-    /// The milestone of this type, of which a customer has one at most.
-    pub(super) fn once(&self, customer: CustomerId, reached: MilestoneType) -> Option<&Milestone> {
-        self.once.get(&(customer, reached))
-    }
-
-    /// Records a milestone, unless the customer has the one that it can have.
-    pub(super) fn reach(
-        &mut self,
-        customer: CustomerId,
-        reached: MilestoneType,
-        at: Instant,
-        changes: &mut Changes<'_>,
-    ) -> Result<(), Vec<FieldError>> {
-        if self.once(customer, reached).is_some() {
-            return Ok(());
-        }
-        let milestone = changes.insert(&Milestone::new(customer, reached, at))?;
-        changes.event(
-            "milestone.reached",
-            json!({ "milestone_id": milestone.id, "customer_id": customer, "milestone_type": reached }),
-        );
-        match reached {
-            MilestoneType::WinBack => drop(self.won_back.insert(customer)),
-            once if once.is_once() => drop(self.once.insert((customer, once), milestone)),
-            _ => {}
-        }
-        Ok(())
-    }
 }
 
 /// Takes a step: history, events and milestone are written, `lifecycle` is changed for the caller to write.
@@ -128,12 +61,12 @@ pub(super) fn take_step(
             "trigger": step.trigger,
         }),
     );
-    if to.category == StageCategory::PostCustomer && reached.won_back.contains(&customer) {
+    if to.category == StageCategory::PostCustomer && reached.has_won_back(customer) {
         lifecycle.is_re_churned = true;
         changes.event("lifecycle.re_churned", json!({ "customer_id": customer }));
     }
     if let Some(milestone) = to.milestone {
-        reached.reach(customer, milestone, changes.now(), changes)?;
+        reached.reach(Milestone::new(customer, milestone, changes.now()), changes)?;
     }
     Ok(())
 }
@@ -154,7 +87,7 @@ pub(super) fn follow_stage(
     Ok(())
 }
 
-/// The stages on the shortest way along listed transitions from one stage to the nearest in which customers are
+/// The stages on the shortest way along listed transitions that take no approval, from one stage to the nearest in which customers are
 /// customers, first and last included, never by leaving; of ways of the same length the one through lower stages. `None`
 /// when there is no way.
 pub(super) fn way_to_customer<'a>(
@@ -162,6 +95,7 @@ pub(super) fn way_to_customer<'a>(
     stages: &'a [LifecycleStage],
     transitions: &[StageTransition],
 ) -> Option<Vec<&'a LifecycleStage>> {
+    let free: Vec<_> = transitions.iter().filter(|transition| !transition.requires_approval).collect();
     let mut ways = std::collections::VecDeque::from([vec![from]]);
     let mut seen = BTreeSet::from([from.id]);
     while let Some(way) = ways.pop_front() {
@@ -169,9 +103,8 @@ pub(super) fn way_to_customer<'a>(
         if last.category == StageCategory::Customer {
             return Some(way);
         }
-        let listed = |to: &LifecycleStage| {
-            transitions.iter().any(|t| t.from_stage_id == last.id && t.to_stage_id == to.id)
-        };
+        let listed =
+            |to: &LifecycleStage| free.iter().any(|t| t.from_stage_id == last.id && t.to_stage_id == to.id);
         let open = |stage: &&LifecycleStage| {
             stage.is_active && stage.category != StageCategory::PostCustomer && listed(stage)
         };
@@ -201,6 +134,7 @@ mod tests {
             meta: Meta::default(),
             from_stage_id: id(*from),
             to_stage_id: id(*to),
+            requires_approval: false,
         };
         pairs.iter().map(transition).collect()
     }
@@ -227,6 +161,10 @@ mod tests {
         assert_eq!(way(3, &stages, &[]), Some(vec![3]));
         assert_eq!(way(4, &stages, &[(4, 3), (0, 3)]), Some(vec![4, 3]));
         assert_eq!(way(0, &stages, &[(0, 1), (1, 2), (2, 3), (0, 4), (4, 3)]), Some(vec![0, 1, 2, 3]));
+        let mut guarded = listed(&[(0, 3), (0, 1), (1, 3)]);
+        guarded[0].requires_approval = true;
+        let way_around = way_to_customer(&stages[0], &stages, &guarded).map(|way| way.len());
+        assert_eq!(way_around, Some(3));
         stages[3].is_active = false;
         assert_eq!(way(4, &stages, &[(4, 3)]), None);
     }

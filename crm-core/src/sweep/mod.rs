@@ -8,6 +8,7 @@ mod piece;
 mod service;
 
 pub use piece::{PIECE, SweepPiece, SweepRefusal, masked};
+pub(crate) use service::PlanSweep;
 pub use service::Sweeps;
 
 use uuid::Uuid;

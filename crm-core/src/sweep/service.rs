@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use crate::catalog::{Catalog, Entity};
+use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Error, Loaded, Need};
 use crate::context::Context;
 use crate::crm::{Crm, Done};
@@ -25,7 +25,8 @@ impl<'a> Sweeps<'a> {
     }
 
     /// Plans bulk work on the records of an entity that meet criteria (all, without). Nothing is changed before
-    /// [`run`](Self::run).
+    /// [`run`](Self::run). Nobody else is asked: what takes a second pair of eyes goes through
+    /// [`Crm::approvals`].
     pub async fn plan(
         &self,
         ctx: &Context,
@@ -34,10 +35,7 @@ impl<'a> Sweeps<'a> {
         action: SweepAction,
         reason: &str,
     ) -> Result<Done<Sweep>, Error<SweepRefusal>> {
-        let catalog = self.crm.store().catalog();
-        self.crm
-            .run(ctx, &PlanSweep { catalog, entity: entity.into(), criteria, action, reason: reason.into() })
-            .await
+        self.crm.run(ctx, &PlanSweep { entity: entity.into(), criteria, action, reason: reason.into() }).await
     }
 
     /// Works until all is done; safe to call again after a kill, and from several processes at once. Returns the
@@ -70,15 +68,14 @@ impl<'a> Sweeps<'a> {
 }
 
 /// Plans a sweep.
-struct PlanSweep<'c> {
-    catalog: &'c Catalog,
-    entity: String,
-    criteria: Option<Json>,
-    action: SweepAction,
-    reason: String,
+pub(crate) struct PlanSweep {
+    pub(crate) entity: String,
+    pub(crate) criteria: Option<Json>,
+    pub(crate) action: SweepAction,
+    pub(crate) reason: String,
 }
 
-impl Command for PlanSweep<'_> {
+impl Command for PlanSweep {
     type Output = Sweep;
     type Refusal = SweepRefusal;
 
@@ -113,7 +110,7 @@ impl Command for PlanSweep<'_> {
             changed: 0,
             is_done: false,
         };
-        check(&sweep, self.catalog, zone).map_err(Decline::Refused)?;
+        check(&sweep, changes.catalog(), zone).map_err(Decline::Refused)?;
         let sweep = changes.insert(&sweep)?;
         changes.event("sweep.planned", json!({ "sweep_id": sweep.id, "action": sweep.action }));
         Ok(sweep)

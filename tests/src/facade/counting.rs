@@ -1,5 +1,6 @@
-//! A store that counts how often it is read.
+//! A store that counts how often it is read, and on which records can stay contended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,18 +11,25 @@ use crm_core::record::Record;
 use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
 use crm_core::value::Instant;
 use futures_util::stream::BoxStream;
+use uuid::Uuid;
 
-/// Hands everything on, and counts the reads.
+/// Hands everything else on, and counts the reads.
 pub(super) struct Counting {
     store: Arc<dyn Store>,
     reads: Arc<AtomicUsize>,
+    contended: BTreeSet<Uuid>,
 }
 
 impl Counting {
     /// The store over another one, and the count.
     pub(super) fn over(store: Arc<dyn Store>) -> (Self, Arc<AtomicUsize>) {
         let reads = Arc::new(AtomicUsize::new(0));
-        (Self { store, reads: reads.clone() }, reads)
+        (Self { store, reads: reads.clone(), contended: BTreeSet::new() }, reads)
+    }
+
+    /// The same, but whoever writes one of these records always comes too late.
+    pub(super) fn contended(self, records: impl IntoIterator<Item = Uuid>) -> Self {
+        Self { contended: records.into_iter().collect(), ..self }
     }
 }
 
@@ -32,6 +40,9 @@ impl Store for Counting {
     }
 
     async fn commit(&self, change: &ChangeSet) -> Result<(), CommitError> {
+        if change.writes.iter().any(|write| self.contended.contains(&write.record().id())) {
+            return Err(CommitError::Contended);
+        }
         self.store.commit(change).await
     }
 

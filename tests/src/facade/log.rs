@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Duration;
+use crm_core::behavior::{BehaviorEvent, BehaviorType};
 use crm_core::catalog::Entity as _;
 use crm_core::contact::Contact;
 use crm_core::customer::{Customer, CustomerId, ExternalKey};
@@ -10,12 +11,16 @@ use crm_core::directory::{Team, TeamId, User, UserId};
 use crm_core::format::Currency;
 use crm_core::interaction::Interaction;
 use crm_core::invoice::{Invoice, InvoiceLine, InvoiceStatus, NewInvoice};
+use crm_core::journey::{Milestone, MilestoneType};
 use crm_core::log::{LogRow, Op, Origin};
+use crm_core::renewal::{Renewal, RenewalStatus};
+use crm_core::score::{Factors, ScoreType, ScoringModel};
 use crm_core::timeline::{Anchor, TimelineChange};
 use crm_core::value::{Instant, Value};
 use crm_core::{Context, Crm, Done, Env as _, Error, Expect};
 use futures_util::StreamExt as _;
 use rust_decimal::Decimal;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::dice::Dice;
@@ -108,6 +113,31 @@ async fn every_command(
         "invoices.update",
         crm.invoices().update(&key("paid"), invoice, Expect::Any, |i| i.status = InvoiceStatus::Paid)
     );
+    let referral = Milestone {
+        details: Some(json!({ "by": "Erika Muster" })),
+        ..Milestone::new(customer, MilestoneType::ReferralMade, now)
+    };
+    let referral = told!("journey.reach", crm.journey().reach(&key("reach"), referral)).id;
+    let forget = |m: &mut Milestone| m.details = None;
+    told!("journey.update", crm.journey().update(&key("milestone"), referral, Expect::Any, forget));
+    told!("journey.delete", crm.journey().delete(&key("milestone delete"), referral, Expect::Any));
+    let form = BehaviorEvent {
+        subject: Some("Geheimnis".to_owned()),
+        details: Some(json!({ "mail": "erika@example.com" })),
+        external_id: Some("geheim-2".to_owned()),
+        ..BehaviorEvent::new(customer, BehaviorType::FormSubmit, "site", now)
+    };
+    told!("behavior.record", crm.behavior().record(&key("form"), form));
+    let plan = Renewal::new(customer, "Muster plan", now.date_naive());
+    let plan = told!("renewals.create", crm.renewals().create(&key("plan"), plan)).id;
+    let status = RenewalStatus::Paused;
+    told!("renewals.update", crm.renewals().set_status(&key("plan paused"), plan, status));
+    let admin = world.system().with_key(format!("{round}-model"));
+    told!("scores.put_model", crm.scores().put_model(&admin, ScoringModel::health()));
+    let known = Factors::from([("payment_history".to_owned(), Decimal::TEN)]);
+    told!("scores.record", crm.scores().record(&key("score"), customer, ScoreType::Health, known));
+    let health = ScoreType::Health;
+    told!("scores.record none", crm.scores().record(&key("score2"), other, health, Factors::new()));
     told!("customers.delete", crm.customers().delete(&key("delete"), customer, Expect::Any));
     told!("customers.restore", crm.customers().restore(&key("restore"), customer));
     state.customer = Some(customer);
@@ -153,8 +183,17 @@ pub async fn xt_02_each_command_tells_events_without_anything_personal(harness: 
         "interaction.logged",
         "interaction.updated",
         "interaction.deleted",
+        "behavior.recorded",
         "invoice.recorded",
         "invoice.updated",
+        "milestone.deleted",
+        "milestone.reached",
+        "milestone.updated",
+        "renewal.created",
+        "renewal.paused",
+        "scoring_model.added",
+        "score.changed",
+        "score.needs_review",
     ] {
         assert!(names.contains(name), "{name} was not told; told were {names:?}");
     }

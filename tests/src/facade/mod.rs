@@ -16,10 +16,17 @@
 mod criteria_data;
 mod criteria_naive;
 mod dice;
+mod raw;
 mod world;
 
 pub mod accounts;
 pub mod addresses;
+pub mod approval_refusals;
+pub mod approvals;
+pub mod approved_steps;
+pub mod behavior;
+pub mod bulk;
+pub mod churn;
 pub mod contacts;
 mod counting;
 pub mod criteria;
@@ -29,6 +36,7 @@ pub mod directory_sync;
 pub mod finding;
 pub mod hierarchy;
 pub mod interactions;
+pub mod journey;
 pub mod lifecycle;
 pub mod log;
 pub mod money;
@@ -36,11 +44,16 @@ pub mod notes;
 pub mod profiles;
 pub mod purchases;
 pub mod races;
+pub mod recalculation;
 pub mod refusals;
 pub mod related;
 pub mod relationships;
+pub mod renewals;
+pub mod scores;
 pub mod segments;
+pub mod stages;
 pub mod statistics;
+pub mod steps;
 pub mod tenants;
 pub mod timeline;
 pub mod visibility;
@@ -62,6 +75,19 @@ macro_rules! facade_properties {
             addresses::cm_05_a_type_has_one_default_whatever_happens_at_once,
             addresses::cm_05_an_address_is_checked_and_read_through_its_customer,
             addresses::cm_05_a_geocoder_fills_the_coordinates_and_never_stands_in_the_way,
+            approval_refusals::xt_04_deciding_on_others_requests_takes_a_right_of_its_own,
+            approval_refusals::xt_08_what_cannot_be_carried_out_goes_on_waiting,
+            approval_refusals::xt_08_wrong_requests_are_refused,
+            approvals::xt_08_a_repeat_gives_the_first_result,
+            approvals::xt_08_a_request_ends_once_whatever_is_tried,
+            approvals::xt_08_a_request_expires_at_its_instant,
+            approvals::xt_08_of_many_who_decide_at_once_one_does,
+            approvals::xt_08_what_is_approved_is_done_and_the_request_forgotten,
+            bulk::cm_10_a_wrong_bulk_deletion_is_refused,
+            bulk::cm_10_more_than_a_hundred_customers_are_deleted_after_an_approval,
+            bulk::it_01_a_bulk_deletion_deletes_what_a_find_finds,
+            bulk::it_01_a_bulk_deletion_takes_what_the_actor_may_see,
+            bulk::it_01_what_is_changed_meanwhile_is_judged_again,
             contacts::cm_02_a_customer_has_one_primary_contact_whatever_happens_at_once,
             contacts::cm_02_email_is_checked_and_phone_normalised_in_the_tenants_region,
             contacts::cm_02_a_contact_has_roles_at_further_customers,
@@ -126,6 +152,19 @@ macro_rules! facade_properties {
             lifecycle::lc_01_racing_first_customers_bring_the_default_stages_once,
             lifecycle::lc_02_a_random_walk_is_that_of_the_model,
             lifecycle::lc_02_one_of_many_wins_and_backward_needs_the_override,
+            behavior::lc_11_an_event_that_arrives_again_is_recorded_once,
+            behavior::lc_11_any_order_of_arrival_gives_the_same_timeline,
+            behavior::lc_11_the_contact_belongs_to_the_customer_or_has_a_role_there,
+            behavior::lc_11_wrong_events_are_refused_and_old_ones_swept,
+            churn::lc_11_churn_pauses_renewals_and_alerts_sales,
+            churn::lc_11_no_renewal_of_a_customer_who_left_is_active_whatever_happens_at_once,
+            churn::lc_11_leaving_pauses_as_many_as_there_may_be,
+            journey::lc_11_a_milestone_reached_once_is_one_among_racing_writers,
+            journey::lc_11_milestones_are_those_of_a_model,
+            journey::lc_11_milestones_are_highlighted_in_the_timeline,
+            journey::lc_11_wrong_milestones_are_refused_and_repeats_change_nothing,
+            approved_steps::lc_02_a_step_that_takes_approval_is_taken_with_it_once,
+            approved_steps::lc_02_an_approved_step_is_decided_on_what_is_then_there,
             purchases::lc_04_the_totals_are_those_of_the_invoices,
             purchases::lc_04_a_repeated_request_counts_once,
             purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,
@@ -142,11 +181,24 @@ macro_rules! facade_properties {
             log::pr_08_history_and_as_of_equal_what_was_recorded,
             log::pr_08_the_history_of_json_is_proven,
             log::tl_11_watching_tells_puts_and_removals,
+            renewals::lc_11_a_renewal_follows_its_table,
+            renewals::lc_11_a_renewal_is_checked_and_read_through_its_customer,
             refusals::cm_01_wrong_input_is_refused_with_its_field_and_nothing_is_stored,
             refusals::cm_01_an_id_that_is_taken_is_refused,
             refusals::xt_04_each_role_may_do_its_own,
             refusals::xt_06_instants_are_truncated_to_milliseconds,
             refusals::xt_11_settings_decide_zone_region_and_currency,
+            scores::lc_05_a_score_is_the_sum_of_its_factors_and_stands_in_the_lifecycle,
+            scores::lc_05_grades_begin_at_20_40_60_and_80,
+            scores::lc_05_a_score_is_stale_from_the_exact_millisecond,
+            scores::lc_05_no_calculation_is_lost_whatever_happens_at_once,
+            scores::lc_05_one_model_of_a_type_is_active,
+            scores::lc_05_wrong_factors_are_refused_and_a_repeat_gives_the_first_score,
+            scores::lc_05_every_list_says_what_the_scores_say,
+            recalculation::lc_05_a_recalculation_goes_on_after_failures_and_resumes,
+            recalculation::lc_05_a_model_that_changes_meanwhile_is_the_one_that_counts,
+            recalculation::lc_05_who_is_deleted_meanwhile_is_left_out,
+            recalculation::lc_05_contended_customers_fail_alone_and_lists_take_fixed_rounds,
             segments::lc_08_a_segment_is_checked_when_it_is_written,
             segments::lc_08_a_name_belongs_to_one_live_segment,
             segments::lc_08_static_members_are_those_of_a_set,
@@ -156,6 +208,11 @@ macro_rules! facade_properties {
             segments::lc_08_all_ways_to_ask_for_membership_agree_at_every_instant,
             segments::lc_08_counting_breaks_no_edit,
             segments::xt_01_another_tenants_segments_are_not_found,
+            stages::lc_01_stages_are_checked_ordered_and_known_by_one_name,
+            stages::lc_01_no_customer_stands_in_a_stage_that_is_deleted_meanwhile,
+            steps::lc_02_advances_of_many_are_each_decided_on_what_they_see,
+            steps::lc_02_a_step_is_refused_or_repeated_and_changes_nothing,
+            steps::lc_03_history_is_only_added_to_and_keeps_the_names_of_then,
             money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
             money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
             money::tl_08_totals_by_owner_and_currency_are_exact,

@@ -1,5 +1,7 @@
 //! Tenants do not reach each other (SPEC XT-01).
 
+use crm_core::approval::{Approval, ApprovalId, ApprovalRequest, BulkDeletion};
+use crm_core::behavior::{BehaviorEvent, BehaviorType};
 use crm_core::catalog::Entity;
 use crm_core::contact::{Contact, ContactRole};
 use crm_core::customer::{Customer, CustomerId, ExternalId, ExternalKey};
@@ -7,6 +9,12 @@ use crm_core::directory::{Assignee, Team, TeamId, User, UserId};
 use crm_core::format::Currency;
 use crm_core::interaction::Interaction;
 use crm_core::invoice::{Invoice, InvoiceId, InvoiceLine, NewInvoice};
+use crm_core::journey::{Milestone, MilestoneId, MilestoneType};
+use crm_core::lifecycle::{
+    AdvanceStage, CustomerLifecycle, LifecycleHistory, LifecycleStage, StageTransition,
+};
+use crm_core::renewal::{Renewal, RenewalId, RenewalStatus};
+use crm_core::score::{Factors, Score, ScoreType, ScoringModel};
 use crm_core::timeline::{Anchor, TimelineRequest};
 use crm_core::{Context, Crm, Env as _, Expect, Find, TenantId, Totals};
 use rust_decimal::Decimal;
@@ -24,6 +32,10 @@ struct Estate {
     invoice: InvoiceId,
     user: UserId,
     team: TeamId,
+    milestone: MilestoneId,
+    event: BehaviorEvent,
+    renewal: RenewalId,
+    approval: ApprovalId,
 }
 
 /// Fills a tenant with some of everything.
@@ -61,7 +73,24 @@ async fn furnish(world: &World, ctx: &Context) -> Estate {
     let invoice = Invoice::issued(top, "R-1", world.env.now(), Currency::USD);
     let lines = vec![InvoiceLine::new("Secret service", Decimal::TWO, Decimal::TEN)];
     let invoice = crm.invoices().record(ctx, NewInvoice { invoice, lines }).await.unwrap().id;
-    Estate { top, below, contact, interaction, invoice, user, team }
+    let scores = crm.scores();
+    scores.put_model(&Context::system(ctx.tenant), ScoringModel::health()).await.unwrap();
+    scores.record(ctx, top, ScoreType::Health, Factors::new()).await.unwrap();
+    let now = world.env.now();
+    let milestone = Milestone::new(top, MilestoneType::FirstContact, now);
+    let milestone = crm.journey().reach(ctx, milestone).await.unwrap().id;
+    let event = BehaviorEvent {
+        contact_id: Some(contact.id),
+        external_id: Some("e-1".to_owned()),
+        ..BehaviorEvent::new(top, BehaviorType::Login, "app", now)
+    };
+    let event = crm.behavior().record(ctx, event).await.unwrap().value;
+    let renewal = Renewal::new(top, "Secret plan", now.date_naive());
+    let renewal = crm.renewals().create(ctx, renewal).await.unwrap().id;
+    let (entity, criteria) = ("customer".to_owned(), is("display_name", "eq", "Secret Branch"));
+    let request = ApprovalRequest::BulkDelete { entity, criteria, reason: "Secret reason".to_owned() };
+    let approval = crm.approvals().request(ctx, request).await.unwrap().id;
+    Estate { top, below, contact, interaction, invoice, milestone, event, renewal, approval, user, team }
 }
 
 /// Everything that all reads together show of a tenant.
@@ -73,6 +102,7 @@ pub(super) async fn dump(crm: &Crm, tenant: TenantId) -> Vec<String> {
     }
     let ctx = Context::system(tenant);
     let mut shown = Vec::new();
+    of::<Approval>(crm, &ctx, &mut shown).await;
     of::<Customer>(crm, &ctx, &mut shown).await;
     of::<Contact>(crm, &ctx, &mut shown).await;
     of::<ContactRole>(crm, &ctx, &mut shown).await;
@@ -80,6 +110,15 @@ pub(super) async fn dump(crm: &Crm, tenant: TenantId) -> Vec<String> {
     of::<Interaction>(crm, &ctx, &mut shown).await;
     of::<Invoice>(crm, &ctx, &mut shown).await;
     of::<InvoiceLine>(crm, &ctx, &mut shown).await;
+    of::<Milestone>(crm, &ctx, &mut shown).await;
+    of::<BehaviorEvent>(crm, &ctx, &mut shown).await;
+    of::<Renewal>(crm, &ctx, &mut shown).await;
+    of::<CustomerLifecycle>(crm, &ctx, &mut shown).await;
+    of::<LifecycleHistory>(crm, &ctx, &mut shown).await;
+    of::<LifecycleStage>(crm, &ctx, &mut shown).await;
+    of::<StageTransition>(crm, &ctx, &mut shown).await;
+    of::<Score>(crm, &ctx, &mut shown).await;
+    of::<ScoringModel>(crm, &ctx, &mut shown).await;
     of::<User>(crm, &ctx, &mut shown).await;
     of::<Assignee>(crm, &ctx, &mut shown).await;
     of::<Team>(crm, &ctx, &mut shown).await;
@@ -122,10 +161,17 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
             crm.invoices().get(&ctx, theirs.invoice).await.unwrap_err().code(),
             crm.users().get(&ctx, theirs.user).await.unwrap_err().code(),
             crm.teams().get(&ctx, theirs.team).await.unwrap_err().code(),
+            crm.approvals().get(&ctx, theirs.approval).await.unwrap_err().code(),
             crm.log().history::<Customer>(&manager, theirs.top).await.unwrap_err().code(),
             crm.log().history::<Interaction>(&manager, theirs.interaction.id).await.unwrap_err().code(),
             crm.log().as_of::<Customer>(&manager, theirs.top, since).await.unwrap_err().code(),
         ];
+        codes.extend([
+            crm.lifecycle().get(&ctx, theirs.top).await.unwrap_err().code(),
+            crm.journey().get(&ctx, theirs.milestone).await.unwrap_err().code(),
+            crm.behavior().get(&ctx, theirs.event.id).await.unwrap_err().code(),
+            crm.renewals().get(&ctx, theirs.renewal).await.unwrap_err().code(),
+        ]);
         for anchor in [
             Anchor::Customer(theirs.top),
             Anchor::Contact(theirs.contact.id),
@@ -170,12 +216,39 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
             crm.users().deactivate(&system, theirs.user).await.unwrap_err().code(),
             crm.users().hand_over_piece(&system, theirs.user).await.unwrap_err().code(),
         ]);
+        let own_stage = crm.lifecycle().stages(&ctx).await.unwrap()[1].id;
+        let foreign = BehaviorEvent { customer_id: mine, external_id: None, ..theirs.event.clone() };
+        let milestone = Milestone::new(theirs.top, MilestoneType::Upsell, since);
+        codes.extend([
+            crm.lifecycle().advance(&ctx, AdvanceStage::new(theirs.top, own_stage)).await.unwrap_err().code(),
+            crm.journey().reach(&ctx, milestone).await.unwrap_err().code(),
+            crm.journey().update(&ctx, theirs.milestone, any, |m| m.details = None).await.unwrap_err().code(),
+            crm.journey().delete(&ctx, theirs.milestone, any).await.unwrap_err().code(),
+            crm.behavior().record(&ctx, theirs.event.clone()).await.unwrap_err().code(),
+            crm.behavior().record(&ctx, foreign).await.unwrap_err().code(),
+            crm.renewals()
+                .create(&ctx, Renewal::new(theirs.top, "spy", since.date_naive()))
+                .await
+                .unwrap_err()
+                .code(),
+            crm.renewals().set_status(&ctx, theirs.renewal, RenewalStatus::Paused).await.unwrap_err().code(),
+        ]);
+        codes.extend([
+            crm.invoices().issue(&ctx, theirs.invoice, any).await.unwrap_err().code(),
+            crm.profiles().of(&ctx, theirs.top).await.unwrap_err().code(),
+            crm.profiles().statistics(&ctx, theirs.top).await.unwrap_err().code(),
+            crm.approvals().approve(&manager, theirs.approval, any, None).await.unwrap_err().code(),
+            crm.approvals().reject(&ctx, theirs.approval, any, None).await.unwrap_err().code(),
+        ]);
         let with_contact = Interaction { contact_id: Some(theirs.contact.id), ..world.touch(mine, "spy") };
         codes.push(crm.interactions().log(&ctx, with_contact).await.unwrap_err().code());
         let invoice = Invoice::issued(theirs.top, "SPY", world.env.now(), Currency::USD);
         codes.push(
             crm.invoices().record(&ctx, NewInvoice { invoice, lines: Vec::new() }).await.unwrap_err().code(),
         );
+        let health = ScoreType::Health;
+        let known = Factors::from([("payment_history".to_owned(), Decimal::ONE)]);
+        codes.push(crm.scores().record(&ctx, theirs.top, health, known).await.unwrap_err().code());
         assert!(codes.iter().all(|code| *code == "not_found"), "{codes:?}");
         let below = Customer { parent_id: Some(theirs.top), ..person("Spy") };
         let refused = [
@@ -199,6 +272,16 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
         assert!(crm.customers().get_many(&ctx, &[theirs.top, theirs.below]).await.unwrap().is_empty());
         assert!(crm.contacts().of_customer(&ctx, theirs.top).await.unwrap().is_empty());
         let by = |field: &str| is(field, "eq", theirs.top.to_string());
+        assert!(crm.scores().of_customer(&ctx, theirs.top).await.unwrap().is_empty());
+        assert_eq!(crm.scores().trend(&ctx, theirs.top, health).await.unwrap(), None);
+        assert_eq!(crm.scores().distribution(&ctx, health).await.unwrap().total(), 1, "only its own");
+        let risky = crm.scores().at_risk(&ctx, health, 101, 99, None).await.unwrap().items;
+        assert!(risky.len() == 1 && risky[0].customer_id != theirs.top);
+        let stale = crm.scores().stale(&ctx, health, 99, None).await.unwrap().items;
+        assert!(stale.iter().all(|stale| stale.customer != theirs.top && stale.customer != theirs.below));
+        assert_eq!(crm.scores().models(&ctx).await.unwrap().len(), 1);
+        assert!(matching::<Score>(crm, &ctx, by("customer_id")).await.is_empty());
+        assert!(matching::<CustomerLifecycle>(crm, &ctx, by("id")).await.is_empty());
         assert!(matching::<Customer>(crm, &ctx, by("id")).await.is_empty());
         assert!(matching::<Customer>(crm, &ctx, by("parent_id")).await.is_empty());
         let of_team = is("team_id", "eq", theirs.team.to_string());
@@ -208,7 +291,21 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
         assert!(matching::<ExternalId>(crm, &ctx, by("record_id")).await.is_empty());
         assert!(matching::<Interaction>(crm, &ctx, by("customer.id")).await.is_empty());
         assert!(matching::<Invoice>(crm, &ctx, by("customer_id")).await.is_empty());
+        assert!(matching::<Milestone>(crm, &ctx, by("customer_id")).await.is_empty());
+        assert!(matching::<BehaviorEvent>(crm, &ctx, by("customer.id")).await.is_empty());
+        assert!(matching::<Renewal>(crm, &ctx, by("customer_id")).await.is_empty());
         assert!(matching::<InvoiceLine>(crm, &ctx, by("invoice.customer_id")).await.is_empty());
+        assert!(
+            matching::<Approval>(crm, &ctx, is("id", "eq", theirs.approval.to_string())).await.is_empty()
+        );
+        let open = crm.approvals().pending(&ctx, 50, None).await.unwrap().items;
+        assert!(open.len() == 1 && open[0].id != theirs.approval);
+        for none in [
+            crm.customers().delete_matching(&ctx, by("id"), "spy").await.unwrap().value,
+            crm.interactions().delete_matching(&ctx, by("customer_id"), "spy").await.unwrap().value,
+        ] {
+            assert_eq!(none, BulkDeletion::Deleted(0));
+        }
         let totals = Totals::default().matching(by("customer_id")).sum("total");
         let sums = crm.invoices().totals(&ctx, &totals).await.unwrap();
         assert_eq!(format!("{:?}", sums[0].measures), "[Int(0), Decimal(0)]");

@@ -128,6 +128,19 @@ impl World {
         self.crm.interactions().log(&self.ada(), self.touch(customer, subject)).await.unwrap().value
     }
 
+    /// What the events of this name told, in the order of the log.
+    pub(super) async fn told(&self, name: &str) -> Vec<Json> {
+        let (crm, ctx, reader) = (&self.crm, self.system(), format!("told {}", seed()));
+        let mut events = Vec::new();
+        loop {
+            let rows = crm.log().next(&ctx, &reader, 1_000).await.unwrap();
+            let Some(last) = rows.last() else { break };
+            crm.log().acknowledge(&ctx, &reader, last.number.unwrap()).await.unwrap();
+            events.extend(rows.into_iter().flat_map(|row| row.body.events));
+        }
+        events.into_iter().filter(|event| event.name == name).map(|event| event.data).collect()
+    }
+
     /// An interaction that is not logged yet.
     pub(super) fn touch(&self, customer: CustomerId, subject: &str) -> Interaction {
         Interaction {
