@@ -90,7 +90,7 @@ async fn furnish(world: &World, ctx: &Context) -> Estate {
     let (entity, criteria) = ("customer".to_owned(), is("display_name", "eq", "Secret Branch"));
     let request = ApprovalRequest::BulkDelete { entity, criteria, reason: "Secret reason".to_owned() };
     let approval = crm.approvals().request(ctx, request).await.unwrap().id;
-    Estate { top, below, contact, interaction, invoice, milestone, event, renewal, approval, user, team }
+    Estate { top, below, contact, interaction, invoice, user, team, milestone, event, renewal, approval }
 }
 
 /// Everything that all reads together show of a tenant.
