@@ -128,8 +128,9 @@ impl CrmBuilder {
         {
             return Err(BuildError::Entity(missing.name));
         }
-        let Self { store, env, policy, geocoder, directory, panels, score_factors, .. } = self;
-        let (deadline, slow_call) = (self.deadline, self.slow_call);
+        let Self {
+            store, env, policy, geocoder, directory, panels, score_factors, deadline, slow_call, ..
+        } = self;
         let inner = Inner {
             store,
             env,

@@ -54,7 +54,8 @@ pub async fn lc_02_a_step_that_takes_approval_is_taken_with_it_once(harness: &dy
     .await;
     assert_eq!(approved.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     let losers = approved.iter().filter_map(|outcome| outcome.as_ref().err());
-    assert!(losers.map(|error| error.code()).all(|code| code == "already_decided"));
+    let codes: Vec<_> = losers.map(crm_core::Error::code).collect();
+    assert_eq!(codes, ["already_decided"; 15]);
     let history = crm.lifecycle().history(&world.ada(), id).await.unwrap();
     assert_eq!((history.len(), history[0].reason.as_deref()), (1, Some("met at a fair")));
     assert_eq!(history[0].to_stage_id, stages[1].id);

@@ -30,12 +30,12 @@ struct Estate {
     contact: Contact,
     interaction: Interaction,
     invoice: InvoiceId,
+    user: UserId,
+    team: TeamId,
     milestone: MilestoneId,
     event: BehaviorEvent,
     renewal: RenewalId,
     approval: ApprovalId,
-    user: UserId,
-    team: TeamId,
 }
 
 /// Fills a tenant with some of everything.
@@ -90,7 +90,7 @@ async fn furnish(world: &World, ctx: &Context) -> Estate {
     let (entity, criteria) = ("customer".to_owned(), is("display_name", "eq", "Secret Branch"));
     let request = ApprovalRequest::BulkDelete { entity, criteria, reason: "Secret reason".to_owned() };
     let approval = crm.approvals().request(ctx, request).await.unwrap().id;
-    Estate { top, below, contact, interaction, invoice, milestone, event, renewal, approval, user, team }
+    Estate { top, below, contact, interaction, invoice, user, team, milestone, event, renewal, approval }
 }
 
 /// Everything that all reads together show of a tenant.
@@ -159,9 +159,9 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
             crm.contacts().get(&ctx, theirs.contact.id).await.unwrap_err().code(),
             crm.interactions().get(&ctx, theirs.interaction.id).await.unwrap_err().code(),
             crm.invoices().get(&ctx, theirs.invoice).await.unwrap_err().code(),
-            crm.approvals().get(&ctx, theirs.approval).await.unwrap_err().code(),
             crm.users().get(&ctx, theirs.user).await.unwrap_err().code(),
             crm.teams().get(&ctx, theirs.team).await.unwrap_err().code(),
+            crm.approvals().get(&ctx, theirs.approval).await.unwrap_err().code(),
             crm.log().history::<Customer>(&manager, theirs.top).await.unwrap_err().code(),
             crm.log().history::<Interaction>(&manager, theirs.interaction.id).await.unwrap_err().code(),
             crm.log().as_of::<Customer>(&manager, theirs.top, since).await.unwrap_err().code(),
@@ -211,6 +211,11 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
                 .unwrap_err()
                 .code(),
         ]);
+        let system = world.system();
+        codes.extend([
+            crm.users().deactivate(&system, theirs.user).await.unwrap_err().code(),
+            crm.users().hand_over_piece(&system, theirs.user).await.unwrap_err().code(),
+        ]);
         let own_stage = crm.lifecycle().stages(&ctx).await.unwrap()[1].id;
         let foreign = BehaviorEvent { customer_id: mine, external_id: None, ..theirs.event.clone() };
         let milestone = Milestone::new(theirs.top, MilestoneType::Upsell, since);
@@ -234,11 +239,6 @@ pub async fn xt_01_another_tenants_ids_find_nothing_and_change_nothing(harness: 
             crm.profiles().statistics(&ctx, theirs.top).await.unwrap_err().code(),
             crm.approvals().approve(&manager, theirs.approval, any, None).await.unwrap_err().code(),
             crm.approvals().reject(&ctx, theirs.approval, any, None).await.unwrap_err().code(),
-        ]);
-        let system = world.system();
-        codes.extend([
-            crm.users().deactivate(&system, theirs.user).await.unwrap_err().code(),
-            crm.users().hand_over_piece(&system, theirs.user).await.unwrap_err().code(),
         ]);
         let with_contact = Interaction { contact_id: Some(theirs.contact.id), ..world.touch(mine, "spy") };
         codes.push(crm.interactions().log(&ctx, with_contact).await.unwrap_err().code());

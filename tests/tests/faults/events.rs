@@ -222,7 +222,7 @@ async fn late(kind: Kind) {
     let all = Snapshot::take(&crms[0], tenant).await;
     all.check(&backend, &crms[0], tenant).await;
     let mut versions: BTreeMap<Uuid, i64> = BTreeMap::new();
-    for row in &all.log {
+    for row in all.log.iter().filter(|row| row.entity == "customer") {
         *versions.entry(row.record_id).or_default() = row.version;
     }
     assert_eq!(versions, expected);
@@ -301,7 +301,8 @@ async fn dies(kind: Kind) {
         }
     }
     assert_eq!(done, (1..=i64::try_from(done.len()).unwrap()).collect::<Vec<_>>());
-    let everything = writer.log().next(&ctx, "another", 1_000).await.unwrap();
+    let mut everything = writer.log().next(&ctx, "another", 1_000).await.unwrap();
+    everything.retain(|row| row.entity == "customer");
     assert_eq!(everything.len(), 1 + 20 + deaths, "another consumer has a place of its own");
     println!(
         "{}: {deaths} consumers died with rows in hand; all {} rows that followed came again, in order, none skipped",
