@@ -17,6 +17,7 @@ use crate::invoice::Invoice;
 use crate::journey::Milestone;
 use crate::lifecycle::{CustomerLifecycle, LifecycleStage};
 use crate::profile::PanelError;
+use crate::score::CurrentScore;
 use crate::segment::Segment;
 use crate::store::Group;
 use crate::value::{Instant, Value};
@@ -39,6 +40,8 @@ pub struct Customer360 {
     pub lifecycle: Option<CustomerLifecycle>,
     /// The stage it is in.
     pub stage: Option<LifecycleStage>,
+    /// Its scores of all types.
+    pub scores: Vec<CurrentScore>,
     /// What it has reached, newest first, at most 20.
     pub milestones: Vec<Milestone>,
     /// The active segments it is in now, by name.

@@ -25,6 +25,7 @@ use crate::profile::questions::Questions;
 use crate::profile::{
     Customer360, Financial, PanelError, Person, ProfileStatistics, ProfileWarning, SentimentScore, Touches,
 };
+use crate::score::{CurrentScore, Score};
 use crate::segment::{Judged, Segment, SegmentMember};
 use crate::store::{Direction, MAX_LIMIT, Measure, Read};
 use crate::tenant::Settings;
@@ -64,6 +65,7 @@ impl<'a> Profiles<'a> {
         let contacts = asked.find::<Contact>(None, &primary, 1_000);
         let roles = asked.find::<ContactRole>(None, &[("created_at", Direction::Ascending)], 1_000);
         let milestones = asked.find::<Milestone>(None, &[("occurred_at", Direction::Descending)], 20);
+        let scores = asked.find::<Score>(None, &[("score_type", Direction::Ascending)], 100);
         let memberships = asked.find::<SegmentMember>(None, &[], MAX_LIMIT);
         let segments = Judged::question(crm, ctx).map(|read| asked.ask(read));
         let recent = asked.find::<Invoice>(not_draft(), &[("issued_at", Direction::Descending)], 5);
@@ -104,6 +106,7 @@ impl<'a> Profiles<'a> {
             people,
             stage: lifecycle.as_ref().map(stage).transpose()?.flatten(),
             lifecycle,
+            scores: answers.all(scores)?.into_iter().map(|score| CurrentScore::at(now, score)).collect(),
             milestones: answers.all(milestones)?,
             segments: judged.of(&record, &links, now),
             financial: Financial::of(answers.all(recent)?, &answers.groups(open)?, today),

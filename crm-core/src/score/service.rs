@@ -13,7 +13,7 @@ use crate::query::{Find, Page, Totals};
 use crate::score::models::PutScoringModel;
 use crate::score::{Factors, Grade, RecordScore, Score, ScoreRefusal, ScoreType, ScoringModel, Trend};
 use crate::store::{Group, MAX_LIMIT};
-use crate::value::{Value, truncate};
+use crate::value::{Instant, Value, truncate};
 
 /// Scores of customers and the models that they are calculated by (SPEC LC-05).
 ///
@@ -34,6 +34,12 @@ pub struct CurrentScore {
     pub is_stale: bool,
     /// Where it went with its last calculation; `None` after the first.
     pub trend: Option<Trend>,
+}
+
+impl CurrentScore {
+    pub(crate) fn at(now: Instant, score: Score) -> Self {
+        Self { is_stale: score.is_stale_at(now), trend: score.trend(), score }
+    }
 }
 
 /// A customer whose score is to be calculated again.
@@ -109,9 +115,7 @@ impl<'a> Scores<'a> {
     pub async fn of_customer(&self, ctx: &Context, customer: CustomerId) -> Result<Vec<CurrentScore>, Error> {
         let scores: Vec<Score> = self.crm.find(ctx, &Find::matching(of(customer))).await?.items;
         let now = truncate(self.crm.env().now());
-        let current =
-            |score: Score| CurrentScore { is_stale: score.is_stale_at(now), trend: score.trend(), score };
-        Ok(scores.into_iter().map(current).collect())
+        Ok(scores.into_iter().map(|score| CurrentScore::at(now, score)).collect())
     }
 
     /// Where a customer's score of a type went with its last calculation; `None` when it was not calculated twice.

@@ -14,6 +14,7 @@ use crm_core::invoice::{Invoice, InvoiceStatus, NewInvoice};
 use crm_core::log::ActorKind;
 use crm_core::policy::{Action, Policy, RolePolicy};
 use crm_core::profile::{Panel, PanelError, PaymentStatus, ProfileWarning, SentimentTrend};
+use crm_core::score::{Factors, ScoreType, ScoringModel};
 use crm_core::segment::Segment;
 use crm_core::timeline::Visibility;
 use crm_core::{Context, Crm, Env as _, Error, Expect};
@@ -85,6 +86,9 @@ async fn fill(world: &World, dice: &mut Dice, count: usize) -> [CustomerId; 2] {
             crm.invoices().record(&ada, NewInvoice { invoice, lines: Vec::new() }).await.unwrap();
         }
     }
+    crm.scores().put_model(&world.system(), ScoringModel::health()).await.unwrap();
+    let known = Factors::from([("payment_history".to_owned(), Decimal::from(70))]);
+    crm.scores().record(&ada, customers[0], ScoreType::Health, known).await.unwrap();
     let segments = [
         Segment::dynamic("Bob's", is("owner.name", "eq", "Bob")),
         Segment::dynamic("Customers", is("lifecycle.current_stage.category", "eq", "customer")),
@@ -130,6 +134,8 @@ pub async fn tl_05_a_view_is_what_each_service_says(harness: &dyn Harness) {
         assert!(own.eq(&crm.contacts().of_customer(ctx, customer).await.unwrap()));
         let roles = view.people.iter().filter_map(|person| person.role.as_deref());
         assert!(roles.eq((customer == customers[0]).then_some("Lawyer")));
+        assert_eq!(view.scores, crm.scores().of_customer(ctx, customer).await.unwrap());
+        assert_eq!(view.scores.len(), usize::from(customer == customers[0]));
         assert_eq!(view.segments, crm.segments().of_customer(ctx, customer).await.unwrap());
         let mut touches: Vec<Interaction> = all(&crm, ctx).await;
         touches.retain(|touch| touch.customer_id == customer);
