@@ -3,8 +3,9 @@
 //! Read it in this order:
 //!
 //! - [`store`]: the three stores, and the clock. The only lines that differ from store to store.
-//! - [`load`]: users, customers with the ids of another system, contacts and invoices, in batches that can be repeated.
-//! - [`show`]: one customer, its timeline, three questions, a search.
+//! - [`load`]: users, customers with the ids of another system, contacts, accounts, addresses and invoices, in batches that
+//!   can be repeated; stages, scores and segments that follow from them.
+//! - [`show`]: one customer as a whole, its timeline, three questions, stages, health, segments, a search.
 //! - [`check`]: what the store adds up, against what is known of the data.
 //! - [`chinook`]: the files. [`options`]: the command line.
 
@@ -67,6 +68,7 @@ pub async fn quickstart(
     show::customer(out, &crm, &ctx, &data).await?;
     show::questions(out, &crm, &ctx).await?;
     show::stages(out, &crm, &ctx).await?;
+    show::health(out, &crm, &ctx).await?;
     show::segments(out, &crm, &ctx).await?;
     show::search(out, &crm, &ctx).await?;
 

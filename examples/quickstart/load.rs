@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::NaiveDate;
 use crm_core::account::Account;
 use crm_core::address::{Address, AddressType};
 use crm_core::contact::Contact;
@@ -11,10 +12,12 @@ use crm_core::customer::{Customer, CustomerId, CustomerSource, CustomerType, Ext
 use crm_core::directory::{User, UserId};
 use crm_core::format::{Country, Currency, phone};
 use crm_core::invoice::{Invoice, InvoiceLine, InvoiceStatus, NewInvoice};
+use crm_core::lifecycle::{AdvanceStage, CustomerLifecycle, StageTrigger};
+use crm_core::score::{Factors, ScoreType, ScoringModel};
 use crm_core::segment::Segment;
 use crm_core::store::{Answer, MAX_WRITES, Read};
 use crm_core::value::Value;
-use crm_core::{Context, Crm};
+use crm_core::{Context, Crm, Find};
 use rust_decimal::Decimal;
 use serde_json::json;
 use uuid::Uuid;
@@ -124,6 +127,32 @@ pub async fn load(crm: &Crm, ctx: &Context, data: &Chinook, progress: &mut Progr
         invoices += done.len();
         loaded.note(done.repeated);
         progress("invoices", invoices, data.invoices.len());
+    }
+
+    let silent = json!({ "field": "lifecycle.last_purchase_date", "operator": "lt", "value": "now-300d" });
+    let at_risk = crm.lifecycle().stages(ctx).await?.into_iter().find(|stage| stage.name == "At Risk");
+    let silent = crm.customers().find(ctx, &Find::matching(silent).limit(9_999)).await?.items;
+    for (place, customer) in silent.iter().enumerate() {
+        let Some(at_risk) = &at_risk else { break };
+        let step = AdvanceStage {
+            reason: Some("bought nothing for 300 days".to_owned()),
+            trigger: StageTrigger::System,
+            ..AdvanceStage::new(customer.id, at_risk.id)
+        };
+        let done = crm.lifecycle().advance(&key(&format!("at-risk/{}", customer.id)), step).await?;
+        loaded.note(done.repeated);
+        progress("customers at risk", place + 1, silent.len());
+    }
+
+    loaded.note(crm.scores().put_model(&key("health"), health()).await?.repeated);
+    let lifecycles = crm.find::<CustomerLifecycle>(ctx, &Find::all().limit(9_999)).await?.items;
+    let today = crm.env().now().date_naive();
+    for (place, lifecycle) in lifecycles.iter().enumerate() {
+        let id = lifecycle.customer_id;
+        let factors = factors(lifecycle, today);
+        let done = crm.scores().record(&key(&format!("health/{id}")), id, ScoreType::Health, factors).await?;
+        loaded.note(done.repeated);
+        progress("health scores", place + 1, lifecycles.len());
     }
 
     let segments = [
@@ -276,6 +305,28 @@ fn address(buyer: &Buyer, customer: CustomerId) -> Result<Address> {
         postal_code: buyer.postal_code.clone(),
         ..Address::new(customer, AddressType::Billing, &buyer.address, &buyer.city, country)
     })
+}
+
+/// How well it goes with a customer, by what it buys: how lately, how often, for how much.
+fn health() -> ScoringModel {
+    let weights = [("recency", 4), ("frequency", 3), ("spend", 3)];
+    let weights = weights.map(|(name, tenths)| (name.to_owned(), Decimal::new(tenths, 1)));
+    ScoringModel::new("Health by purchases", ScoreType::Health, Factors::from(weights))
+}
+
+/// The factors, each from 0 to 100: the days of a year since the last purchase, of ten purchases, of 50 dollars.
+fn factors(lifecycle: &CustomerLifecycle, today: NaiveDate) -> Factors {
+    let hundred = Decimal::ONE_HUNDRED;
+    let percent = |part: Decimal, whole: i64| (part * hundred / Decimal::from(whole)).min(hundred);
+    let mut factors = Factors::from([
+        ("frequency".to_owned(), percent(lifecycle.purchase_count.into(), 10)),
+        ("spend".to_owned(), percent(lifecycle.total_revenue, 50)),
+    ]);
+    if let Some(last) = lifecycle.last_purchase_date {
+        let days = Decimal::from((today - last).num_days());
+        factors.insert("recency".to_owned(), hundred - percent(days, 365));
+    }
+    factors
 }
 
 /// The five who bought most, by the sum of their invoices.

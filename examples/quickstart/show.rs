@@ -4,6 +4,9 @@ use std::io::Write;
 
 use crm_core::criteria::CriteriaError;
 use crm_core::lifecycle::CustomerLifecycle;
+use crm_core::profile::Customer360;
+use crm_core::score::{CurrentScore, ScoreType};
+use crm_core::store::Direction;
 use crm_core::timeline::{Anchor, TimelineRequest, by_day};
 use crm_core::value::Value;
 use crm_core::{Context, Crm, Error as CrmError, Find, Totals};
@@ -72,7 +75,7 @@ pub fn loaded(out: Out<'_>, place: &Place, loaded: &Loaded) -> Result<()> {
     Ok(())
 }
 
-/// One customer, found by the shop's own number for it, with its people and the first page of its timeline.
+/// All of one customer in one call, found by the shop's own number for it, and the first page of its timeline.
 ///
 /// # Errors
 /// The store does not answer, or the output cannot be written.
@@ -80,61 +83,70 @@ pub async fn customer(out: Out<'_>, crm: &Crm, ctx: &Context, data: &Chinook) ->
     let Some(buyer) = data.customers.first() else { return Ok(()) };
     let key = external_key(buyer);
     let Some(customer) = crm.customers().by_external_id(ctx, &key).await? else { return Ok(()) };
-    let owner = match customer.owner_id {
-        Some(id) => crm.users().get(ctx, id).await?.name,
-        None => "nobody".to_owned(),
-    };
-    title(out, &format!("The customer that {SYSTEM} knows as {}", key.value))?;
-    writeln!(out, "  {}", customer.display_name)?;
-    let country = customer.custom.get("country").and_then(Value::as_text).unwrap_or("unknown");
-    let (kind, status) = (customer.r#type.code(), customer.status.code());
-    writeln!(
-        out,
-        "  {kind}, {status}; country: {country}; tags: {}; owner: {owner}",
-        customer.tags.join(", ")
-    )?;
-    for contact in crm.contacts().of_customer(ctx, customer.id).await? {
-        let name = format!("{} {}", contact.first_name, contact.last_name);
-        let role = if contact.is_primary { "primary contact" } else { "contact" };
-        let (email, phone) = (contact.email.unwrap_or_default(), contact.phone_e164.unwrap_or_default());
-        writeln!(out, "  {role}: {name}, {email}, {phone}")?;
-    }
-
-    for address in crm.addresses().of(ctx, customer.id).await? {
-        let (street, city, country) = (&address.street_line_1, &address.city, address.country.code());
-        let code = address.postal_code.as_deref().unwrap_or_default();
-        writeln!(out, "  {} address: {street}, {code} {city}, {country}", address.address_type.code())?;
-    }
-    let lifecycle = crm.lifecycle().get(ctx, customer.id).await?;
-    let (count, revenue) = (lifecycle.purchase_count, money(lifecycle.total_revenue));
-    if let (Some(first), Some(last)) = (lifecycle.first_purchase_date, lifecycle.last_purchase_date) {
-        writeln!(out, "  bought {count} times from {first} to {last}, for {revenue} USD")?;
-    }
-    let mut stages: Vec<_> = crm.lifecycle().history(ctx, customer.id).await?;
-    stages.reverse();
-    let stages: Vec<_> = stages.iter().map(|step| step.to_stage.as_str()).collect();
-    writeln!(out, "  stages since it was a lead: {}", stages.join(", "))?;
-    let segments = crm.segments().of_customer(ctx, customer.id).await?;
-    let names: Vec<_> = segments.iter().map(|segment| segment.name.as_str()).collect();
-    writeln!(out, "  segments: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") })?;
+    title(out, &format!("The customer that {SYSTEM} knows as {}: all of it in one call", key.value))?;
+    let view = crm.profiles().of(ctx, customer.id).await?;
+    whole(out, &view)?;
 
     let zone = crm.settings().get(ctx).await?.tz();
-    let mut request =
-        TimelineRequest { all_time: true, limit: 4, ..TimelineRequest::of(Anchor::Customer(customer.id)) };
-    title(out, "Its timeline: a page of 4, newest first, by day")?;
+    let mut request = TimelineRequest {
+        all_time: true,
+        direction: Direction::Ascending,
+        limit: 5,
+        ..TimelineRequest::of(Anchor::Customer(customer.id))
+    };
+    title(out, "Its timeline: a page of 5, oldest first, by day; milestones with a star")?;
     let page = crm.timeline().page(ctx, &request).await?;
     for day in by_day(&page.entries, zone) {
         writeln!(out, "  {}", day.date.format("%A, %-d %B %Y"))?;
         for entry in day.entries {
-            writeln!(out, "    {}", entry.display.title)?;
+            writeln!(out, "  {} {}", if entry.highlight { "*" } else { " " }, entry.display.title)?;
         }
     }
     if page.next.is_some() {
         request.cursor = page.next;
         let rest = crm.timeline().page(ctx, &request).await?.entries;
-        let first = rest.first().map(|entry| entry.display.title.as_str()).unwrap_or_default();
-        writeln!(out, "  and {} on the next page, beginning with {first}", rest.len())?;
+        let last = rest.last().map(|entry| entry.display.title.as_str()).unwrap_or_default();
+        writeln!(out, "    and {} on the next page, ending with {last}", rest.len())?;
     }
+    Ok(())
+}
+
+fn whole(out: Out<'_>, view: &Customer360) -> Result<()> {
+    let customer = &view.customer;
+    writeln!(out, "  {}", customer.display_name)?;
+    let (kind, status) = (customer.r#type.code(), customer.status.code());
+    let owner = view.owner.as_ref().map_or("nobody", |owner| &owner.name);
+    writeln!(out, "  {kind}, {status}; tags: {}; owner: {owner}", customer.tags.join(", "))?;
+    for person in &view.people {
+        let contact = &person.contact;
+        let role = if contact.is_primary { "primary contact" } else { "contact" };
+        let (first, last) = (&contact.first_name, &contact.last_name);
+        let (email, phone) =
+            (contact.email.as_deref().unwrap_or_default(), contact.phone_e164.as_deref().unwrap_or_default());
+        writeln!(out, "  {role}: {first} {last}, {email}, {phone}")?;
+    }
+    for address in &view.addresses {
+        let (street, city, country) = (&address.street_line_1, &address.city, address.country.code());
+        let code = address.postal_code.as_deref().unwrap_or_default();
+        writeln!(out, "  {} address: {street}, {code} {city}, {country}", address.address_type.code())?;
+    }
+    if let (Some(lifecycle), Some(stage)) = (&view.lifecycle, &view.stage) {
+        let (count, revenue) = (lifecycle.purchase_count, money(lifecycle.total_revenue));
+        writeln!(out, "  stage: {}, after {} steps", stage.name, lifecycle.stage_changes)?;
+        if let (Some(first), Some(last)) = (lifecycle.first_purchase_date, lifecycle.last_purchase_date) {
+            writeln!(out, "  bought {count} times from {first} to {last}, for {revenue} USD")?;
+        }
+    }
+    for CurrentScore { score, .. } in &view.scores {
+        let parts = score.factors.iter().map(|(name, line)| format!("{name} {}", line.weighted));
+        let (value, grade) = (score.score_value, score.grade.code());
+        let parts = parts.collect::<Vec<_>>().join(" + ");
+        writeln!(out, "  {} score: {value}, {grade} = {parts}", score.score_type.code())?;
+    }
+    let last = view.financial.recent.first().map(|invoice| invoice.number.as_str()).unwrap_or_default();
+    writeln!(out, "  payments: {}; last invoice: {last}", view.financial.status.code())?;
+    let segments: Vec<_> = view.segments.iter().map(|segment| segment.name.as_str()).collect();
+    writeln!(out, "  segments: {}", segments.join(", "))?;
     Ok(())
 }
 
@@ -212,6 +224,24 @@ pub async fn stages(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
         if let Some([Value::Int(count), Value::Decimal(revenue)]) = group.map(|group| &group.measures[..]) {
             writeln!(out, "  {:<14}{count:>4} {:>9} USD", stage.name, money(*revenue))?;
         }
+    }
+    Ok(())
+}
+
+/// How healthy the customers are, and who needs somebody.
+///
+/// # Errors
+/// The store does not answer, or the output cannot be written.
+pub async fn health(out: Out<'_>, crm: &Crm, ctx: &Context) -> Result<()> {
+    title(out, "Health, by a model that is data")?;
+    let spread = crm.scores().distribution(ctx, ScoreType::Health).await?;
+    let grades = spread.by_grade.iter().rev().map(|(grade, count)| format!("{} {count}", grade.code()));
+    writeln!(out, "  {}", grades.collect::<Vec<_>>().join(", "))?;
+    let weakest = crm.scores().at_risk(ctx, ScoreType::Health, 60, 3, None).await?.items;
+    let ids: Vec<_> = weakest.iter().map(|score| score.customer_id).collect();
+    let names = crm.customers().get_many(ctx, &ids).await?;
+    for (score, customer) in weakest.iter().zip(names) {
+        writeln!(out, "  {:>3} {}", score.score_value, customer.display_name)?;
     }
     Ok(())
 }
