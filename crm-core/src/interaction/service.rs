@@ -95,8 +95,9 @@ impl<'a> Interactions<'a> {
         self.crm.find(ctx, find).await
     }
 
-    /// How many interactions the actor sees, by channel, with their durations; of those that meet criteria, or of all. Asks
-    /// the store once, and before for the settings, whose zone the criteria's days are of.
+    /// How many interactions the actor sees, by channel, with their durations, and by the entities that they belong to; of
+    /// those that meet criteria, or of all. Asks the store once, after the settings, whose zone the criteria's days are
+    /// of; those that name further records are then read one by one, in bounded memory.
     pub async fn statistics(
         &self,
         ctx: &Context,
@@ -120,13 +121,19 @@ impl<'a> Interactions<'a> {
         let timed = filter.clone().and(has("duration_minutes"));
         let named = filter.clone().and(has("contact_id"));
         let reads = [
-            group(filter, &["interaction_type", "direction"], [minutes, last]),
+            group(filter.clone(), &["interaction_type", "direction"], [minutes, last]),
             group(timed, &["interaction_type"], [None, None]),
             group(named, &[], [None, None]),
         ];
         let answers = self.crm.read(ctx, &reads).await?;
         if let [Answer::Groups(all), Answer::Groups(timed), Answer::Groups(named)] = answers.as_slice() {
-            return Ok(InteractionStatistics::of(all, timed, named));
+            let mut statistics = InteractionStatistics::of(all, timed, named);
+            let linked = Query::new(def, filter.and(has("related")), MAX_LIMIT);
+            let mut linked = self.crm.store().scan(ctx.tenant, linked);
+            while let Some(record) = linked.next().await {
+                statistics.add_related(&Interaction::from_record(&record?)?);
+            }
+            return Ok(statistics);
         }
         Err(StoreError::Corrupt { what: "an answer of another kind than was asked for".to_owned() }.into())
     }

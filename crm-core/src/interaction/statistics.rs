@@ -1,11 +1,13 @@
 //! How much one is in touch, on which channels, and how fast one answers (SPEC IT-12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Duration;
 use rust_decimal::Decimal;
 
-use crate::customer::CustomerId;
+use crate::catalog::Entity;
+use crate::contact::Contact;
+use crate::customer::{Customer, CustomerId};
 use crate::interaction::{Direction, Interaction, InteractionType};
 use crate::store::Group;
 use crate::value::{Instant, Value};
@@ -15,8 +17,9 @@ use crate::value::{Instant, Value};
 pub struct InteractionStatistics {
     /// How many.
     pub total: i64,
-    /// How many of them name a contact.
-    pub with_contact: i64,
+    /// How many belong to records of each entity: to customers all of them, to contacts, and to further records that they
+    /// name, each interaction once for an entity.
+    pub by_entity: BTreeMap<String, i64>,
     /// By channel.
     pub by_type: BTreeMap<InteractionType, ChannelStatistics>,
 }
@@ -79,9 +82,26 @@ impl InteractionStatistics {
             }
         }
         if let Some(Value::Int(count)) = with_contact.first().and_then(|group| group.measures.first()) {
-            statistics.with_contact = *count;
+            statistics.count_entity(Contact::def().name, *count);
         }
+        statistics.count_entity(Customer::def().name, statistics.total);
         statistics
+    }
+
+    /// Counts the entities of the further records that an interaction names.
+    pub(super) fn add_related(&mut self, interaction: &Interaction) {
+        let entities: BTreeSet<&str> = interaction.related.iter().map(|of| &*of.entity).collect();
+        // Those two are counted by their own links.
+        let own = [Customer::def().name, Contact::def().name];
+        for entity in entities.into_iter().filter(|entity| !own.contains(entity)) {
+            self.count_entity(entity, 1);
+        }
+    }
+
+    fn count_entity(&mut self, entity: &str, count: i64) {
+        if count > 0 {
+            *self.by_entity.entry(entity.to_owned()).or_default() += count;
+        }
     }
 }
 

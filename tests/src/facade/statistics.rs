@@ -1,25 +1,30 @@
 //! Statistics of interactions (SPEC IT-12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Duration;
 use crm_core::interaction::{
     ChannelStatistics, Direction, Interaction, InteractionStatistics, InteractionType, ResponseTimes,
 };
+use crm_core::record::RecordRef;
 use crm_core::timeline::Visibility;
 use crm_core::{Env as _, Error};
 
 use super::dice::Dice;
-use super::world::{RED, World, all, contact, is, matching, seed};
+use super::world::{ADA, BOB, RED, World, all, contact, is, matching, seed};
 use crate::{Harness, size};
 
 fn naive(touches: &[Interaction]) -> InteractionStatistics {
-    let mut statistics = InteractionStatistics {
-        total: touches.len() as i64,
-        with_contact: touches.iter().filter(|touch| touch.contact_id.is_some()).count() as i64,
-        by_type: BTreeMap::new(),
-    };
+    let mut statistics =
+        InteractionStatistics { total: touches.len() as i64, ..InteractionStatistics::default() };
     for touch in touches {
+        let mut entities = BTreeSet::from(["customer"]);
+        entities.extend(touch.contact_id.map(|_| "contact"));
+        let others = touch.related.iter().map(|of| &*of.entity);
+        entities.extend(others.filter(|entity| !["customer", "contact"].contains(entity)));
+        for entity in entities {
+            *statistics.by_entity.entry(entity.to_owned()).or_default() += 1;
+        }
         let of: &mut ChannelStatistics = statistics.by_type.entry(touch.interaction_type).or_default();
         of.count += 1;
         of.inbound += i64::from(touch.direction == Direction::Inbound);
@@ -64,6 +69,12 @@ pub async fn it_12_statistics_are_those_of_a_naive_count(harness: &dyn Harness) 
     let mut dice = Dice::new(seed);
     let customers = [world.customer("First").await.id, world.customer("Second").await.id];
     let someone = crm.contacts().create(&world.ada(), contact(customers[0], "Some", "One")).await.unwrap().id;
+    let related = [
+        RecordRef::new("customer", customers[0].0),
+        RecordRef::new("contact", someone.0),
+        RecordRef::new("user", BOB),
+        RecordRef::new("user", ADA),
+    ];
     for writer in [world.ada().with_team(RED), world.bob(), world.system()] {
         let mut batch = Vec::new();
         for n in 0..size(40, 300) {
@@ -78,6 +89,7 @@ pub async fn it_12_statistics_are_those_of_a_naive_count(harness: &dyn Harness) 
                 duration_minutes: dice.maybe(2, |dice| dice.between(0, 90)),
                 contact_id: dice.maybe(2, |_| someone).filter(|_| which == 0),
                 visibility: *dice.pick(&[Visibility::All, Visibility::Team, Visibility::Private]),
+                related: dice.some_of(&related, 3),
                 // Few instants, so that an answer often takes no time.
                 occurred_at: world.env.now() - Duration::hours(dice.between(0, 40)),
                 ..world.touch(customers[which], &format!("Touch {n}"))
