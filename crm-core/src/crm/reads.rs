@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -66,6 +68,21 @@ impl Crm {
         let prepared = self.prepare(ctx, E::def(), find, &settings, truncate(self.env().now()))?;
         let found = records(self.read(ctx, &[Read::Find(prepared.query.clone())]).await?.pop())?;
         self.page(ctx, &prepared, found).await
+    }
+
+    /// All records that [`find`](Self::find) gives on all its pages, in their order, in bounded memory: for exports. The
+    /// limit does not count. A record that is there, unchanged, throughout comes exactly once (SPEC IT-01).
+    #[tracing::instrument(level = "debug", name = "crm.export", skip_all, fields(entity = E::def().name))]
+    pub async fn export<E: Entity>(
+        &self,
+        ctx: &Context,
+        find: &Find,
+    ) -> Result<BoxStream<'static, Result<E, Error>>, Error> {
+        self.allow(ctx, Action::Read, E::def().name)?;
+        let settings = self.settings_for(ctx, find).await?;
+        let prepared = self.prepare(ctx, E::def(), find, &settings, truncate(self.env().now()))?;
+        let found = self.inner.store.scan(ctx.tenant, prepared.query);
+        Ok(found.map(|record| Ok(E::from_record(&record?)?)).boxed())
     }
 
     /// A page of records as [`find`](Self::find) gives it, and how many meet the criteria in all: both of one

@@ -1,6 +1,7 @@
 //! `crm.interactions()`.
 
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use serde_json::{Value as Json, json};
 
 use crate::approval::BulkDeletion;
@@ -93,6 +94,15 @@ impl<'a> Interactions<'a> {
     /// A page of the interactions that meet criteria and that the actor may see.
     pub async fn find(&self, ctx: &Context, find: &Find) -> Result<Page<Interaction>, Error> {
         self.crm.find(ctx, find).await
+    }
+
+    /// All interactions that meet criteria and that the actor may see, in their order, in bounded memory.
+    pub async fn export(
+        &self,
+        ctx: &Context,
+        find: &Find,
+    ) -> Result<BoxStream<'static, Result<Interaction, Error>>, Error> {
+        self.crm.export(ctx, find).await
     }
 
     /// How many interactions the actor sees, by channel, with their durations, and by the entities that they belong to; of

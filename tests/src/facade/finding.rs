@@ -9,13 +9,15 @@ use crm_core::format::{Country, fold};
 use crm_core::interaction::Interaction;
 use crm_core::invoice::InvoiceLine;
 use crm_core::store::Direction;
-use crm_core::{Context, Crm, Error, Find, RecordId as _};
+use crm_core::timeline::Visibility;
+use crm_core::{Context, Crm, Env as _, Error, Find, RecordId as _};
+use futures_util::StreamExt as _;
 use uuid::Uuid;
 
 use super::criteria_data::Data;
 use super::criteria_naive::Plain;
 use super::dice::Dice;
-use super::world::{World, contact, is, person, seed};
+use super::world::{RED, World, contact, is, person, seed};
 use crate::{Harness, size};
 
 async fn pages<E: Entity>(crm: &Crm, ctx: &Context, find: &Find) -> Vec<Uuid> {
@@ -232,4 +234,43 @@ pub async fn cm_11_a_cursor_of_another_question_is_refused(harness: &dyn Harness
     }
     let contacts = crm.contacts().find(&ctx, &Find::all().ascending("last_name").limit(2).after(next)).await;
     assert!(contacts.is_err(), "a cursor of another entity");
+}
+
+/// An export is all pages in one, for each viewer, in any order, whatever the limit says; wrong questions are refused.
+pub async fn it_01_an_export_is_all_pages_in_one(harness: &dyn Harness) {
+    let world = World::new(harness).await;
+    let (crm, mut dice) = (&world.crm, Dice::new(seed()));
+    let customers = [world.customer("First").await.id, world.customer("Second").await.id];
+    for writer in [world.ada().with_team(RED), world.bob(), world.system()] {
+        let batch = (0..size(60, 900)).map(|n| Interaction {
+            visibility: *dice.pick(&[Visibility::All, Visibility::Team, Visibility::Private]),
+            tags: if n % 3 == 0 { vec!["third".to_owned()] } else { Vec::new() },
+            occurred_at: world.env.now() - chrono::Duration::minutes(dice.between(0, 50)),
+            ..world.touch(*dice.pick(&customers), &format!("Talk {n}"))
+        });
+        crm.interactions().log_batch(&writer, batch.collect()).await.unwrap();
+    }
+    let finds = [
+        Find::all(),
+        Find::matching(is("tags", "contains", "third")).descending("occurred_at").limit(1),
+        Find::search("talk 1").ascending("customer.display_name").limit(7),
+    ];
+    for deleted in [false, true] {
+        if deleted {
+            crm.customers().delete(&world.ada(), customers[0], crm_core::Expect::Any).await.unwrap();
+        }
+        for ctx in [world.ada(), world.ada().with_team(RED), world.bob(), world.system()] {
+            for find in &finds {
+                let exported = crm.interactions().export(&ctx, find).await.unwrap();
+                let exported: Vec<Uuid> = exported.map(|talk| talk.unwrap().id.0).collect().await;
+                assert_eq!(exported, pages::<Interaction>(crm, &ctx, find).await, "{find:?}");
+            }
+        }
+    }
+    let wrong = crm.interactions().export(&world.ada(), &Find::matching(is("nonsense", "eq", 1))).await;
+    assert!(matches!(wrong.err(), Some(Error::Criteria(_))));
+    let mut portal = world.ada();
+    portal.actor.kind = crm_core::log::ActorKind::Customer;
+    let refused = crm.interactions().export(&portal, &Find::all()).await;
+    assert!(matches!(refused.err(), Some(Error::Forbidden { .. })));
 }

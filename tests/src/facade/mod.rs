@@ -146,6 +146,7 @@ macro_rules! facade_properties {
             timeline::tl_03_nothing_is_lost_or_repeated_while_others_write,
             timeline::tl_03_a_cursor_is_good_for_its_own_question_only,
             timeline::tl_04_days_are_those_of_the_zone_across_clock_changes,
+            finding::it_01_an_export_is_all_pages_in_one,
             finding::cm_11_the_pages_of_any_sort_are_the_sorted_whole,
             finding::cm_11_search_finds_words_beginnings_addresses_and_numbers,
             finding::cm_11_a_cursor_of_another_question_is_refused,
