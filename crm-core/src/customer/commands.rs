@@ -7,13 +7,16 @@ use uuid::Uuid;
 
 use crate::catalog::Entity;
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
-use crate::customer::{Customer, CustomerId, CustomerStatus, ExternalId, ExternalKey, MAX_HIERARCHY_DEPTH};
+use crate::customer::rules::{check_owner, check_parent, check_status, external_needs, take_external_id};
+use crate::customer::{
+    Customer, CustomerId, ExternalKey, MAX_HIERARCHY_DEPTH, at_place, input_of, live_customer,
+};
 use crate::directory::{Assignee, Keeper, UserId, give, guard_assignee, keeper, keeper_needs};
 use crate::lifecycle::{
     CustomerLifecycle, LifecycleStage, StageCategory, insert_defaults, live_stages, stage_needs,
 };
 use crate::policy::Action;
-use crate::record::{FieldError, Record};
+use crate::record::Record;
 
 /// Why a customer is not created, changed, deleted or restored.
 #[non_exhaustive]
@@ -121,7 +124,7 @@ impl Expect {
     }
 }
 
-type Decision<T> = Result<T, Decline<CustomerRefusal>>;
+pub(super) type Decision<T> = Result<T, Decline<CustomerRefusal>>;
 
 /// Creates customers with their external ids, all or none; each starts as a prospect unless stated otherwise, in the
 /// first stage that fits, owned by the acting user if the directory knows them and nobody else is named.
@@ -399,139 +402,4 @@ impl Command for RestoreCustomer {
 
 fn owner_of(customer: &Record) -> Option<UserId> {
     customer.get("owner_id").as_id().map(UserId)
-}
-
-/// The customer, if it is live.
-pub(crate) fn live_customer<R>(id: CustomerId, loaded: &Loaded) -> Result<Customer, Decline<R>> {
-    loaded.live(id)?.ok_or(Decline::NotFound("customer", id.0))
-}
-
-/// The input of a command that carries an entity: its values without version and instants.
-pub(crate) fn input_of<E: Entity>(entity: &E) -> Json {
-    let record = entity.to_record();
-    record.def.own_fields().map(|(place, _)| record.values[place].to_json()).collect()
-}
-
-/// Points errors of one of many inputs at its place.
-pub(crate) fn at_place(mut errors: Vec<FieldError>, place: usize, of: usize) -> Vec<FieldError> {
-    if of > 1 {
-        for error in &mut errors {
-            error.field = format!("[{place}].{}", error.field);
-        }
-    }
-    errors
-}
-
-/// What must be loaded to know who has these external ids.
-pub(crate) fn external_needs<'k>(keys: impl Iterator<Item = &'k ExternalKey>, loaded: &Loaded) -> Vec<Need> {
-    let mut by_system = BTreeMap::<String, Vec<String>>::new();
-    for key in keys {
-        let key = key.cleaned();
-        by_system.entry(key.system).or_default().push(key.value);
-    }
-    let mut needs = Vec::new();
-    for (system, values) in by_system {
-        let name = format!("external {system}");
-        let holders =
-            loaded.list(&name).iter().filter(|row| row.get("record_type").as_text() == Some("customer"));
-        needs.push(Need::Records(
-            Customer::def(),
-            holders.filter_map(|row| row.get("record_id").as_id()).collect(),
-        ));
-        if let Some(query) = crate::query::external_ids(&system, values) {
-            needs.push(Need::Find(name, Box::new(query)));
-        }
-    }
-    needs
-}
-
-/// Gives a customer an external id in its cleaned form. One that a deleted record has is free.
-fn take_external_id(
-    key: ExternalKey,
-    customer: CustomerId,
-    loaded: &Loaded,
-    changes: &mut Changes<'_>,
-) -> Decision<()> {
-    let row = ExternalId {
-        id: changes.new_id(),
-        meta: crate::record::Meta::default(),
-        system: key.system.clone(),
-        value: key.value.clone(),
-        record_type: "customer".to_owned(),
-        record_id: customer.0,
-    };
-    let held = loaded.all::<ExternalId>(&format!("external {}", key.system))?;
-    match held.into_iter().find(|held| held.value == key.value) {
-        None => changes.insert(&row)?,
-        Some(held) => {
-            let holder = CustomerId(held.record_id);
-            if held.record_type != "customer"
-                || loaded.live(holder)?.is_some_and(|c: Customer| c.id != customer)
-            {
-                let ExternalKey { system, value } = key;
-                return Err(Decline::Refused(CustomerRefusal::ExternalIdTaken { system, value, holder }));
-            }
-            if let Some(record) = loaded.record(Customer::def(), holder.0) {
-                changes.guard_version(record);
-            }
-            changes.update(&held, &ExternalId { id: held.id, meta: held.meta.clone(), ..row })?
-        }
-    };
-    Ok(())
-}
-
-/// Refuses a status that the customer's stage does not give, but for `inactive`; guards where it stands, which a
-/// change of the stage would move.
-fn check_status(
-    before: &Customer,
-    asked: CustomerStatus,
-    loaded: &Loaded,
-    changes: &mut Changes<'_>,
-) -> Decision<()> {
-    if asked == CustomerStatus::Inactive {
-        return Ok(());
-    }
-    let lost = || Decline::NotFound("customer_lifecycle", before.id.0);
-    let lifecycle: CustomerLifecycle = loaded.live(before.id)?.ok_or_else(lost)?;
-    let stage: LifecycleStage = loaded.get(lifecycle.current_stage_id)?.ok_or_else(lost)?;
-    let accepted = stage.category.status();
-    if before.status != CustomerStatus::Inactive || asked != accepted {
-        let (asked, accepted) = (asked.code(), accepted.code());
-        return Err(Decline::Refused(CustomerRefusal::Status { asked, accepted }));
-    }
-    changes.guard_version(&lifecycle.to_record());
-    Ok(())
-}
-
-fn check_owner(id: UserId, loaded: &Loaded, changes: &mut Changes<'_>) -> Decision<()> {
-    if guard_assignee(id, loaded, changes) {
-        return Ok(());
-    }
-    Err(Decline::Refused(CustomerRefusal::Owner(id.0)))
-}
-
-/// Refuses a parent that is not there, stands below the customer, or is too deep; guards everyone above, so that no
-/// other change can close a circle at the same time.
-fn check_parent(
-    customer: Option<CustomerId>,
-    parent: CustomerId,
-    loaded: &Loaded,
-    changes: &mut Changes<'_>,
-) -> Decision<()> {
-    let above = loaded.list(&format!("above {parent}"));
-    if !above.first().is_some_and(|record| record.id() == parent.0 && record.is_live()) {
-        return Err(Decline::Refused(CustomerRefusal::Parent(parent)));
-    }
-    if let Some(customer) = customer
-        && above.iter().any(|record| record.id() == customer.0)
-    {
-        return Err(Decline::Refused(CustomerRefusal::Cycle { customer, parent }));
-    }
-    if above.len() >= MAX_HIERARCHY_DEPTH {
-        return Err(Decline::Refused(CustomerRefusal::TooDeep));
-    }
-    for record in above {
-        changes.guard_version(record);
-    }
-    Ok(())
 }

@@ -32,6 +32,7 @@ mod counting;
 pub mod criteria;
 pub mod customers;
 pub mod directory;
+pub mod directory_refusals;
 pub mod directory_sync;
 pub mod finding;
 pub mod hierarchy;
@@ -108,14 +109,14 @@ macro_rules! facade_properties {
             directory::xt_07_nothing_is_left_behind_when_many_give_while_some_leave,
             directory::cm_06_many_customers_of_one_owner_are_created_at_once,
             directory::xt_07_a_deactivation_that_was_interrupted_goes_on,
-            directory::cm_10_an_owner_leaves_only_when_somebody_takes_over,
-            directory::cm_10_a_restored_customer_is_with_who_takes_over,
+            directory_refusals::cm_10_an_owner_leaves_only_when_somebody_takes_over,
+            directory_refusals::cm_10_a_restored_customer_is_with_who_takes_over,
             directory::xt_07_records_of_the_embedders_own_go_with_the_customers,
-            directory::xt_07_a_ring_of_managers_is_refused,
-            directory::xt_07_of_those_who_close_a_ring_at_once_one_is_refused,
-            directory::xt_07_pool_and_data_protection_officer_are_active,
-            directory::xt_07_teams_are_kept_and_users_belong_to_them,
-            directory::xt_07_only_who_administers_changes_the_directory,
+            directory_refusals::xt_07_a_ring_of_managers_is_refused,
+            directory_refusals::xt_07_of_those_who_close_a_ring_at_once_one_is_refused,
+            directory_refusals::xt_07_pool_and_data_protection_officer_are_active,
+            directory_refusals::xt_07_teams_are_kept_and_users_belong_to_them,
+            directory_refusals::xt_07_only_who_administers_changes_the_directory,
             directory_sync::xt_07_a_sync_leaves_what_the_directory_says,
             directory_sync::xt_07_a_sync_tells_what_it_cannot_take_over,
             directory_sync::xt_07_a_sync_does_what_was_interrupted,
