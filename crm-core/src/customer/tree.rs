@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use crate::catalog::Entity;
@@ -11,6 +12,7 @@ use crate::context::Context;
 use crate::criteria::{Filter, Path, Test};
 use crate::crm::Crm;
 use crate::customer::{Customer, CustomerId};
+use crate::lifecycle::CustomerLifecycle;
 use crate::policy::Action;
 use crate::query;
 use crate::store::{Answer, GroupQuery, MAX_LIMIT, Measure, Read};
@@ -27,6 +29,15 @@ pub struct CustomerNode {
     pub customers: usize,
     /// How many contacts they have together.
     pub contacts: usize,
+    /// What they have bought together, by ISO 4217 code; empty for who may not read lifecycles.
+    pub revenue: BTreeMap<&'static str, Decimal>,
+}
+
+/// What is known of each customer of a tree besides itself.
+#[derive(Default)]
+struct Own {
+    contacts: BTreeMap<Uuid, usize>,
+    revenue: BTreeMap<Uuid, (&'static str, Decimal)>,
 }
 
 /// Why a tree is not read.
@@ -57,7 +68,7 @@ impl Drop for CustomerNode {
 }
 
 impl CustomerNode {
-    /// Reads the tree: the customers in one round trip, in a second one their contacts, and who stood between where
+    /// Reads the tree: the customers in one round trip, in a second one their contacts and revenue, and who stood between where
     /// someone was deleted.
     pub(super) async fn read(crm: &Crm, ctx: &Context, id: CustomerId) -> Result<Self, Error<TreeRefusal>> {
         let (def, of) = (Customer::def(), Contact::def());
@@ -98,11 +109,27 @@ impl CustomerNode {
                 limit: MAX_LIMIT,
             }));
         }
-        let mut contacts: BTreeMap<Uuid, usize> = BTreeMap::new();
+        let earns = CustomerLifecycle::def();
+        let with_revenue = crm.allow(ctx, Action::Read, earns.name).is_ok();
+        if with_revenue {
+            let ids = known.iter().map(|customer| customer.0).collect();
+            reads.insert(0, Read::Get { def: earns, ids });
+        }
+        let mut own = Own::default();
         let mut above: BTreeMap<CustomerId, CustomerId> = BTreeMap::new();
-        for answer in crm.read(ctx, &reads).await? {
+        let mut answers = crm.read(ctx, &reads).await?.into_iter();
+        let lifecycles = if with_revenue { answers.next() } else { None };
+        if let Some(Answer::Records(lifecycles)) = lifecycles {
+            for lifecycle in lifecycles.iter().filter(|record| record.is_live()) {
+                let lifecycle = CustomerLifecycle::from_record(lifecycle)?;
+                if let Some(currency) = lifecycle.currency {
+                    own.revenue.insert(lifecycle.id.0, (currency.code(), lifecycle.total_revenue));
+                }
+            }
+        }
+        for answer in answers {
             match answer {
-                Answer::Groups(groups) => contacts.extend(groups.iter().filter_map(|group| {
+                Answer::Groups(groups) => own.contacts.extend(groups.iter().filter_map(|group| {
                     let Value::Int(count) = group.measures.first()? else { return None };
                     Some((group.by.first()?.as_id()?, usize::try_from(*count).ok()?))
                 })),
@@ -116,7 +143,7 @@ impl CustomerNode {
                 _ => {}
             }
         }
-        grow(customers, &above, &contacts).ok_or_else(missing)
+        grow(customers, &above, &own).ok_or_else(missing)
     }
 }
 
@@ -124,7 +151,7 @@ impl CustomerNode {
 fn grow(
     customers: Vec<Customer>,
     above: &BTreeMap<CustomerId, CustomerId>,
-    contacts: &BTreeMap<Uuid, usize>,
+    own: &Own,
 ) -> Option<CustomerNode> {
     let root = customers.first()?.id;
     let known: BTreeSet<CustomerId> = customers.iter().map(|customer| customer.id).collect();
@@ -137,9 +164,15 @@ fn grow(
         let parent = customer.parent_id.map_or(root, |parent| {
             if known.contains(&parent) { parent } else { above.get(&parent).copied().unwrap_or(root) }
         });
+        let mut revenue: BTreeMap<&'static str, Decimal> =
+            own.revenue.get(&id.0).copied().into_iter().collect();
+        for (currency, amount) in children.iter().flat_map(|node| &node.revenue) {
+            *revenue.entry(currency).or_default() += amount;
+        }
         let node = CustomerNode {
+            revenue,
             customers: 1 + children.iter().map(|node| node.customers).sum::<usize>(),
-            contacts: contacts.get(&id.0).copied().unwrap_or(0)
+            contacts: own.contacts.get(&id.0).copied().unwrap_or(0)
                 + children.iter().map(|node| node.contacts).sum::<usize>(),
             customer,
             children,

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crm_core::contact::Contact;
 use crm_core::customer::{Customer, CustomerId, CustomerNode, CustomerRefusal, MAX_HIERARCHY_DEPTH};
-use crm_core::{Context, Error, Expect};
+use crm_core::format::Currency;
+use crm_core::invoice::{Invoice, NewInvoice};
+use crm_core::{Context, Env as _, Error, Expect};
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::dice::Dice;
@@ -146,6 +149,7 @@ pub async fn cm_04_a_tree_rolls_up_what_is_below(harness: &dyn Harness) {
     let mut dice = Dice::new(seed);
     let mut parents: BTreeMap<CustomerId, Option<CustomerId>> = BTreeMap::new();
     let mut contacts: BTreeMap<CustomerId, usize> = BTreeMap::new();
+    let mut revenue: BTreeMap<CustomerId, (&str, Decimal)> = BTreeMap::new();
     for n in 0..size(40, 300) {
         let known: Vec<CustomerId> = parents.keys().copied().collect();
         let parent_id = if known.is_empty() { None } else { dice.maybe(10, |dice| *dice.pick(&known)) };
@@ -159,6 +163,20 @@ pub async fn cm_04_a_tree_rolls_up_what_is_below(harness: &dyn Harness) {
             crm.contacts().delete(&ctx, *id, Expect::Any).await.unwrap();
         }
         contacts.insert(id, people.len() - gone.len());
+        if n == 20 {
+            // Who buys for the first time from now on has its revenue in another currency.
+            crm.settings()
+                .update(&world.system(), |s| s.currency = Currency::parse("JPY").unwrap())
+                .await
+                .unwrap();
+        }
+        if dice.one_in(2) {
+            let total = Decimal::from(dice.between(1, 999));
+            let currency = Currency::parse(if n < 20 { "USD" } else { "JPY" }).unwrap();
+            let invoice = Invoice { total, ..Invoice::issued(id, n.to_string(), world.env.now(), currency) };
+            crm.invoices().record(&ctx, NewInvoice { invoice, lines: Vec::new() }).await.unwrap();
+            revenue.insert(id, (currency.code(), total));
+        }
     }
     let ids: Vec<CustomerId> = parents.keys().copied().collect();
     let deleted: BTreeSet<CustomerId> = dice.some_of(&ids, 4).into_iter().collect();
@@ -196,6 +214,13 @@ pub async fn cm_04_a_tree_rolls_up_what_is_below(harness: &dyn Harness) {
         assert_eq!(found, expected, "seed {seed}: {root}");
         assert_eq!(tree.customers, expected.len(), "seed {seed}");
         assert!(adds_up(&tree, |id| contacts[&id]), "seed {seed}: {tree:?}");
+        for (_, node) in nodes(&tree) {
+            let mut sums: BTreeMap<&str, Decimal> = BTreeMap::new();
+            for (currency, amount) in nodes(node).iter().filter_map(|(_, n)| revenue.get(&n.customer.id)) {
+                *sums.entry(currency).or_default() += amount;
+            }
+            assert_eq!(node.revenue, sums, "seed {seed}");
+        }
     }
     // As deep as it gets, and deeper by moving what stands below.
     let mut chain = vec![world.customer("Top").await.id];
