@@ -54,6 +54,7 @@ pub mod segments;
 pub mod stages;
 pub mod statistics;
 pub mod steps;
+pub mod sweeping;
 pub mod tenants;
 pub mod timeline;
 pub mod visibility;
@@ -213,6 +214,10 @@ macro_rules! facade_properties {
             steps::lc_02_advances_of_many_are_each_decided_on_what_they_see,
             steps::lc_02_a_step_is_refused_or_repeated_and_changes_nothing,
             steps::lc_03_history_is_only_added_to_and_keeps_the_names_of_then,
+            sweeping::lc_04_what_others_rest_on_is_not_swept_away,
+            sweeping::pr_04_a_live_customer_keeps_its_lifecycle,
+            sweeping::pr_04_a_masked_journey_goes_on_and_tells_nothing,
+            sweeping::pr_04_bulk_work_keeps_its_criteria_until_it_is_done,
             money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
             money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
             money::tl_08_totals_by_owner_and_currency_are_exact,
