@@ -24,6 +24,7 @@ pub mod addresses;
 pub mod approval_refusals;
 pub mod approvals;
 pub mod approved_steps;
+pub mod at_once;
 pub mod behavior;
 pub mod bulk;
 pub mod churn;
@@ -153,6 +154,8 @@ macro_rules! facade_properties {
             lifecycle::lc_01_racing_first_customers_bring_the_default_stages_once,
             lifecycle::lc_02_a_random_walk_is_that_of_the_model,
             lifecycle::lc_02_one_of_many_wins_and_backward_needs_the_override,
+            at_once::lc_02_what_all_areas_write_at_once_agrees,
+            at_once::pr_08_what_shares_an_id_has_its_own_history,
             behavior::lc_11_an_event_that_arrives_again_is_recorded_once,
             behavior::lc_11_any_order_of_arrival_gives_the_same_timeline,
             behavior::lc_11_the_contact_belongs_to_the_customer_or_has_a_role_there,
@@ -172,6 +175,7 @@ macro_rules! facade_properties {
             purchases::lc_04_revenue_is_in_one_currency_at_the_recorded_rate,
             statistics::it_12_statistics_are_those_of_a_naive_count,
             profiles::tl_05_a_view_is_what_each_service_says,
+            profiles::tl_05_segments_do_not_depend_on_what_is_withheld,
             profiles::tl_05_panels_add_what_other_systems_know,
             profiles::tl_05_a_view_is_of_a_live_customer_of_the_tenant,
             profiles::tl_07_statistics_are_those_of_a_naive_count,
