@@ -32,8 +32,8 @@ crate::codes! {
         /// Replaces its personal fields by the catalog's masks and destroys what its log rows hold of values.
         Mask = "mask",
         /// Removes it for good, with what its log rows hold of values. A record that others refer to is refused. Of
-        /// lifecycles only those of deleted customers are removed. What was computed from a record stays: a customer's
-        /// revenue keeps what purged invoices added, and the lifecycle the value of a purged score.
+        /// lifecycles and scores only those of deleted customers are removed. What was computed from a record stays: a
+        /// customer's revenue keeps what purged invoices added.
         Purge = "purge",
     }
 }

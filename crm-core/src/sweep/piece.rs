@@ -83,8 +83,9 @@ impl SweepPiece<'_> {
         if sweep.action == SweepAction::Delete {
             filter = filter.and(Filter::undeleted(def));
         }
-        // A customer without its lifecycle could neither buy nor change its stage.
-        if sweep.action == SweepAction::Purge && def == CustomerLifecycle::def() {
+        // A customer without its lifecycle could neither buy nor move, and one whose lifecycle still has the value of a
+        // score that is gone would never be due for another.
+        if sweep.action == SweepAction::Purge && [CustomerLifecycle::def(), Score::def()].contains(&def) {
             filter = filter.and(Filter::Not(Box::new(Filter::live(self.catalog, def))));
         }
         Ok(Query::new(def, filter, PIECE))

@@ -84,13 +84,21 @@ pub async fn pr_04_bulk_work_keeps_its_criteria_until_it_is_done(harness: &dyn H
     assert_eq!(masking.unwrap_err().code(), "sweep_unmasked");
 }
 
-/// The lifecycle of a live customer is not purged, so it still buys and moves; that of a deleted one is.
+/// Lifecycle and score of a live customer are not purged, so it still buys and moves and its score grows stale; those of
+/// a deleted one are.
 pub async fn pr_04_a_live_customer_keeps_its_lifecycle(harness: &dyn Harness) {
     let world = World::new(harness).await;
     let (crm, ctx) = (&world.crm, world.ada());
     let [live, gone] = [world.customer("Live").await.id, world.customer("Gone").await.id];
+    crm.scores().put_model(&world.system(), ScoringModel::health()).await.unwrap();
+    for id in [live, gone] {
+        crm.scores().record(&ctx, id, ScoreType::Health, Factors::new()).await.unwrap();
+    }
     crm.customers().delete(&ctx, gone, Expect::Any).await.unwrap();
-    assert_eq!(sweep(&world, "customer_lifecycle", SweepAction::Purge).await.changed, 1);
+    for entity in ["score", "customer_lifecycle"] {
+        assert_eq!(sweep(&world, entity, SweepAction::Purge).await.changed, 1, "{entity}");
+    }
+    assert_eq!(crm.scores().of_customer(&ctx, live).await.unwrap().len(), 1);
     let left: Vec<_> = all::<CustomerLifecycle>(crm, &ctx).await.into_iter().map(|left| left.id).collect();
     assert_eq!(left, [live]);
     crm.invoices().record(&ctx, bought(live, "L-1", &world)).await.unwrap();
