@@ -14,6 +14,7 @@ use crate::lifecycle::{
     CustomerLifecycle, StageCategory, StageTrigger, live_stages, live_transitions, stage_needs,
     transition_needs,
 };
+use crate::record::FieldError;
 use crate::value::Instant;
 
 /// The first and the last instant of some purchases.
@@ -108,7 +109,7 @@ pub(crate) fn change_purchases<R>(
     if let Some((_, bought_last)) = change.bought {
         become_customer(&customer, &mut after, bought_last, &mut reached, loaded, changes)?;
     }
-    changes.update(&before, &after)?;
+    changes.update(&before, &after).map_err(|errors| of_customer(errors, id))?;
     changes.event("lifecycle.purchases_changed", json!({ "customer_id": id }));
     Ok(())
 }
@@ -173,6 +174,13 @@ fn become_customer<R>(
 
 fn lifecycle_of<R>(customer: CustomerId, loaded: &Loaded) -> Result<CustomerLifecycle, Decline<R>> {
     loaded.live(customer)?.ok_or(Decline::NotFound("customer_lifecycle", customer.0))
+}
+
+/// Says whose lifecycle would be wrong: many invoices may be of many customers.
+fn of_customer(errors: Vec<FieldError>, id: CustomerId) -> Vec<FieldError> {
+    let named =
+        |error: FieldError| FieldError { field: format!("lifecycle of {id}.{}", error.field), ..error };
+    errors.into_iter().map(named).collect()
 }
 
 fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {

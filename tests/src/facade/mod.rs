@@ -169,6 +169,8 @@ macro_rules! facade_properties {
             journey::lc_11_wrong_milestones_are_refused_and_repeats_change_nothing,
             approved_steps::lc_02_a_step_that_takes_approval_is_taken_with_it_once,
             approved_steps::lc_02_an_approved_step_is_decided_on_what_is_then_there,
+            purchases::lc_04_a_batch_counts_what_it_writes_for_its_customers,
+            purchases::lc_04_at_the_bounds_it_is_counted_exactly_or_refused,
             purchases::lc_04_the_totals_are_those_of_the_invoices,
             purchases::lc_04_a_repeated_request_counts_once,
             purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,
