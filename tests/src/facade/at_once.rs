@@ -1,5 +1,7 @@
 //! What different areas write of one customer at once (SPEC LC-02, LC-04, LC-05, LC-11).
 
+use std::collections::BTreeMap;
+
 use crm_core::account::Account;
 use crm_core::catalog::Entity;
 use crm_core::customer::{Customer, CustomerId, CustomerType};
@@ -10,7 +12,9 @@ use crm_core::lifecycle::{AdvanceStage, CustomerLifecycle, StageCategory};
 use crm_core::log::Op;
 use crm_core::renewal::{Renewal, RenewalStatus};
 use crm_core::score::{Score, ScoreType, ScoringModel};
+use crm_core::timeline::{Anchor, TimelineChange, TimelineRequest};
 use crm_core::{Context, Crm, Env as _, Error, Expect};
+use futures_util::StreamExt as _;
 use rust_decimal::Decimal;
 
 use super::dice::Dice;
@@ -167,4 +171,58 @@ pub async fn pr_08_what_shares_an_id_has_its_own_history(harness: &dyn Harness) 
     assert_eq!(history.iter().filter(|change| change.row.op == Op::Insert).count(), 1);
     let history = crm.log().history::<Account>(&manager, id).await.unwrap();
     assert_eq!((history.len() as i64, history[0].row.record_id), (account.meta.version, id.0));
+}
+
+/// Who watches a customer knows its timeline: the page of before with what was told since is the page of now.
+pub async fn tl_11_what_is_told_of_a_journey_makes_its_timeline(harness: &dyn Harness) {
+    let world = World::new(harness).await;
+    let (crm, ctx, seed) = (&world.crm, world.ada(), seed());
+    let mut dice = Dice::new(seed);
+    crm.scores().put_model(&world.system(), ScoringModel::health()).await.unwrap();
+    let id = world.customer("Watched").await.id;
+    let request =
+        TimelineRequest { all_time: true, limit: 1_000, ..TimelineRequest::of(Anchor::Customer(id)) };
+    let page = async || {
+        let page = crm.timeline().page(&ctx, &request).await.unwrap();
+        page.entries.into_iter().map(|row| (row.key(), row)).collect::<BTreeMap<_, _>>()
+    };
+    let mut known = page().await;
+    let mut told = crm.timeline().watch(&ctx, Anchor::Customer(id)).await.unwrap();
+    for place in 0..size(6, 40) {
+        for step in 0..5 {
+            world.env.advance(chrono::Duration::minutes(5));
+            change(crm, &ctx, id, place * 10 + step, &mut dice, world.env.now()).await;
+        }
+        let invoices: Vec<Invoice> = all(crm, &ctx).await;
+        let told_of = |invoice: &&Invoice| known.keys().any(|key| key.entry_id == invoice.id.0);
+        if let Some(invoice) = invoices.iter().find(told_of) {
+            let draft = |invoice: &mut Invoice| invoice.status = InvoiceStatus::Draft;
+            crm.invoices().update(&ctx, invoice.id, Expect::Any, draft).await.unwrap();
+        }
+        let milestones: Vec<Milestone> = all(crm, &ctx).await;
+        if let Some(milestone) = milestones.first() {
+            crm.journey().delete(&ctx, milestone.id, Expect::Any).await.unwrap();
+        }
+        // Numbers the rows: what comes now is behind them in the order of the log.
+        crm.log().next(&world.system(), "seal", 1).await.unwrap();
+        let last = world.interaction(id, "That is all").await.id;
+        loop {
+            match told.next().await.unwrap().unwrap() {
+                TimelineChange::Put(row) => {
+                    let (key, is_last) = (row.key(), row.entry_id == last.0);
+                    known.insert(key, *row);
+                    if is_last {
+                        break;
+                    }
+                }
+                TimelineChange::Removed(key) => _ = known.remove(&key),
+            }
+        }
+        let shown = page().await;
+        for (key, row) in &shown {
+            assert_eq!(known.get(key), Some(row), "seed {seed}: {key:?}");
+        }
+        let kept: Vec<_> = known.keys().filter(|key| !shown.contains_key(key)).collect();
+        assert!(kept.is_empty(), "seed {seed}: {kept:?}");
+    }
 }

@@ -155,6 +155,7 @@ macro_rules! facade_properties {
             lifecycle::lc_02_a_random_walk_is_that_of_the_model,
             lifecycle::lc_02_one_of_many_wins_and_backward_needs_the_override,
             at_once::lc_02_what_all_areas_write_at_once_agrees,
+            at_once::tl_11_what_is_told_of_a_journey_makes_its_timeline,
             at_once::pr_08_what_shares_an_id_has_its_own_history,
             behavior::lc_11_an_event_that_arrives_again_is_recorded_once,
             behavior::lc_11_any_order_of_arrival_gives_the_same_timeline,
