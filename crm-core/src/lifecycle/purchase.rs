@@ -105,7 +105,7 @@ pub(crate) fn change_purchases<R>(
     after.first_purchase_date = earlier(after.first_purchase_date, first);
     after.last_purchase_date = after.last_purchase_date.max(last);
     let mut reached = Reached::of(loaded)?;
-    keep_first(id, change, &mut reached, changes)?;
+    keep_first(&before, change, &mut reached, changes)?;
     if let Some((_, bought_last)) = change.bought {
         become_customer(&customer, &mut after, bought_last, &mut reached, loaded, changes)?;
     }
@@ -114,19 +114,22 @@ pub(crate) fn change_purchases<R>(
     Ok(())
 }
 
-/// Keeps the milestone of the first purchase at the first of those that count.
+/// Keeps the milestone of the first purchase at the first of those that count. One that was deleted by hand is not
+/// reached again by a later purchase.
 fn keep_first<R>(
-    id: CustomerId,
+    lifecycle: &CustomerLifecycle,
     change: PurchaseChange,
     reached: &mut Reached,
     changes: &mut Changes<'_>,
 ) -> Result<(), Decline<R>> {
+    let id = lifecycle.customer_id;
     let known = reached.once(id, MilestoneType::FirstPurchase).cloned();
     let before = match change.earlier {
         Earlier::Left(left) => left.map(|(first, _)| first),
         Earlier::Stay => known.as_ref().map(|known| known.occurred_at),
     };
     match (known, earlier(before, change.bought.map(|(first, _)| first))) {
+        (None, Some(_)) if lifecycle.purchase_count > 0 && matches!(change.earlier, Earlier::Stay) => {}
         (None, Some(at)) => {
             reached.reach(Milestone::new(id, MilestoneType::FirstPurchase, at), changes)?;
         }

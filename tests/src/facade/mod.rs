@@ -171,6 +171,7 @@ macro_rules! facade_properties {
             approved_steps::lc_02_a_step_that_takes_approval_is_taken_with_it_once,
             approved_steps::lc_02_an_approved_step_is_decided_on_what_is_then_there,
             purchases::lc_04_a_batch_counts_what_it_writes_for_its_customers,
+            purchases::lc_04_a_later_purchase_is_not_the_first,
             purchases::lc_04_at_the_bounds_it_is_counted_exactly_or_refused,
             purchases::lc_04_the_totals_are_those_of_the_invoices,
             purchases::lc_04_a_repeated_request_counts_once,

@@ -369,3 +369,23 @@ pub async fn lc_04_a_batch_counts_what_it_writes_for_its_customers(harness: &dyn
     let found = crm.lifecycle().get(&ctx, buyers[0].id).await.unwrap();
     assert_eq!((found.purchase_count, found.stage_changes), (2, 3));
 }
+
+/// The milestone of a first purchase that somebody deleted is not reached again by a later purchase, which is not the first.
+/// When a purchase is taken back, it is that of the first of those that are left.
+pub async fn lc_04_a_later_purchase_is_not_the_first(harness: &dyn Harness) {
+    let world = World::new(harness).await;
+    let (crm, ctx, now) = (&world.crm, world.ada(), world.env.now());
+    let id = world.customer("Again").await.id;
+    let record = async |name: &str, days: i64| {
+        let invoice = invoice(id, name, "5", now - Duration::days(days));
+        crm.invoices().record(&ctx, invoice).await.unwrap().id
+    };
+    let first = record("1", 9).await;
+    let milestones = all::<Milestone>(crm, &ctx).await;
+    crm.journey().delete(&ctx, milestones[0].id, Expect::Any).await.unwrap();
+    record("2", 5).await;
+    assert!(first_purchase(crm, &ctx, id).await.is_empty());
+    crm.invoices().update(&ctx, first, Expect::Any, |i| i.status = InvoiceStatus::Void).await.unwrap();
+    assert_eq!(first_purchase(crm, &ctx, id).await, [now - Duration::days(5)]);
+    assert_equal_to_invoices(crm, &ctx, id, 0).await;
+}
