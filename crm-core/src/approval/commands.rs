@@ -98,6 +98,10 @@ impl Command for Approve<'_> {
         json!([self.id, self.expect.to_json(), self.note])
     }
 
+    fn resolves(&self, rule: &str) -> bool {
+        rule == "milestone_once"
+    }
+
     fn needs(&self, loaded: &Loaded) -> Vec<Need> {
         let mut needs = needs(self.id, loaded);
         if let Ok(Some(approval)) = loaded.live::<Approval>(self.id)

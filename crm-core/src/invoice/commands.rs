@@ -95,7 +95,9 @@ pub struct NewInvoice {
 /// Records invoices with their lines, all or none.
 #[derive(Clone, Debug)]
 pub struct RecordInvoices {
-    /// The invoices. With all lines they count at most [`MAX_WRITES`](crate::store::MAX_WRITES) records.
+    /// The invoices. Each is a record, as is each line; each customer who has counted ones adds its lifecycle and, as
+    /// needed, itself, its first purchase and each step to the stage of customers: six by the default stages. Together
+    /// they are at most [`MAX_WRITES`](crate::store::MAX_WRITES).
     pub invoices: Vec<NewInvoice>,
 }
 

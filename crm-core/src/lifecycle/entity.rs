@@ -73,9 +73,9 @@ pub struct CustomerLifecycle {
     /// customer leaves.
     #[field(int(0, 1_000_000_000))]
     pub renewals_opened: i64,
-    /// The day of its first purchase, in the tenant's zone.
+    /// The day of its first purchase, in the zone that the tenant had when the purchase was counted.
     pub first_purchase_date: Option<NaiveDate>,
-    /// The day of its last purchase, in the tenant's zone.
+    /// The day of its last purchase, in the zone that the tenant had when the purchase was counted.
     pub last_purchase_date: Option<NaiveDate>,
     /// What it has bought, less what was credited, in `currency`.
     #[field(decimal(4))]
@@ -83,7 +83,7 @@ pub struct CustomerLifecycle {
     /// How many purchases that were.
     #[field(int(0, 1_000_000_000))]
     pub purchase_count: i64,
-    /// The tenant's currency at the first purchase; the total is in it.
+    /// The tenant's currency when the first invoice was counted; the total is in it.
     pub currency: Option<Currency>,
     /// Its [`Score`](crate::score::Score) of the type health, 0 to 100; none before the first calculation.
     #[field(int(0, 100))]

@@ -14,6 +14,7 @@ use crate::lifecycle::{
     CustomerLifecycle, StageCategory, StageTrigger, live_stages, live_transitions, stage_needs,
     transition_needs,
 };
+use crate::record::FieldError;
 use crate::value::Instant;
 
 /// The first and the last instant of some purchases.
@@ -104,28 +105,31 @@ pub(crate) fn change_purchases<R>(
     after.first_purchase_date = earlier(after.first_purchase_date, first);
     after.last_purchase_date = after.last_purchase_date.max(last);
     let mut reached = Reached::of(loaded)?;
-    keep_first(id, change, &mut reached, changes)?;
+    keep_first(&before, change, &mut reached, changes)?;
     if let Some((_, bought_last)) = change.bought {
         become_customer(&customer, &mut after, bought_last, &mut reached, loaded, changes)?;
     }
-    changes.update(&before, &after)?;
+    changes.update(&before, &after).map_err(|errors| of_customer(errors, id))?;
     changes.event("lifecycle.purchases_changed", json!({ "customer_id": id }));
     Ok(())
 }
 
-/// Keeps the milestone of the first purchase at the first of those that count.
+/// Keeps the milestone of the first purchase at the first of those that count. One that was deleted by hand is not
+/// reached again by a later purchase.
 fn keep_first<R>(
-    id: CustomerId,
+    lifecycle: &CustomerLifecycle,
     change: PurchaseChange,
     reached: &mut Reached,
     changes: &mut Changes<'_>,
 ) -> Result<(), Decline<R>> {
+    let id = lifecycle.customer_id;
     let known = reached.once(id, MilestoneType::FirstPurchase).cloned();
     let before = match change.earlier {
         Earlier::Left(left) => left.map(|(first, _)| first),
         Earlier::Stay => known.as_ref().map(|known| known.occurred_at),
     };
     match (known, earlier(before, change.bought.map(|(first, _)| first))) {
+        (None, Some(_)) if lifecycle.purchase_count > 0 && matches!(change.earlier, Earlier::Stay) => {}
         (None, Some(at)) => {
             reached.reach(Milestone::new(id, MilestoneType::FirstPurchase, at), changes)?;
         }
@@ -173,6 +177,13 @@ fn become_customer<R>(
 
 fn lifecycle_of<R>(customer: CustomerId, loaded: &Loaded) -> Result<CustomerLifecycle, Decline<R>> {
     loaded.live(customer)?.ok_or(Decline::NotFound("customer_lifecycle", customer.0))
+}
+
+/// Says whose lifecycle would be wrong: many invoices may be of many customers.
+fn of_customer(errors: Vec<FieldError>, id: CustomerId) -> Vec<FieldError> {
+    let named =
+        |error: FieldError| FieldError { field: format!("lifecycle of {id}.{}", error.field), ..error };
+    errors.into_iter().map(named).collect()
 }
 
 fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {

@@ -74,7 +74,7 @@ pub struct Person {
 pub struct Financial {
     /// Whether something is to be paid, and late.
     pub status: PaymentStatus,
-    /// What is still to be paid, by currency.
+    /// What is still to be paid of invoices, by currency; credit notes are left out.
     pub outstanding: Vec<Outstanding>,
     /// The last five invoices, newest first.
     pub recent: Vec<Invoice>,
@@ -139,7 +139,8 @@ impl ProfileWarning {
 impl Financial {
     /// From the last invoices and the open ones by currency: how many, totals, payments, earliest day due.
     pub(super) fn of(recent: Vec<Invoice>, open: &[Group], today: NaiveDate) -> Self {
-        let outstanding: Vec<Outstanding> = open.iter().filter_map(outstanding).collect();
+        let owed = |of: &Outstanding| !of.amount.is_zero();
+        let outstanding: Vec<Outstanding> = open.iter().filter_map(outstanding).filter(owed).collect();
         let late = |open: &Outstanding| open.due_on.is_some_and(|due| due < today);
         let status = if outstanding.iter().any(late) {
             PaymentStatus::Overdue

@@ -92,7 +92,8 @@ impl<'a> Questions<'a> {
         self.allowed(def).then(|| of.and(Filter::undeleted(def)).and(visible_filter(def, &self.ctx.viewer())))
     }
 
-    fn allowed(&mut self, def: &'static EntityDef) -> bool {
+    /// Whether the actor may read an entity; if not, it is withheld.
+    pub(super) fn allowed(&mut self, def: &'static EntityDef) -> bool {
         let allowed = self.crm.allow(self.ctx, Action::Read, def.name).is_ok();
         if !allowed && !self.withheld.contains(&def.name) {
             self.withheld.push(def.name);

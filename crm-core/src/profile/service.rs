@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::Duration;
 use futures_util::future::{join, join_all};
+use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
 use crate::account::Account;
@@ -67,7 +68,9 @@ impl<'a> Profiles<'a> {
         let milestones = asked.find::<Milestone>(None, &[("occurred_at", Direction::Descending)], 20);
         let scores = asked.find::<Score>(None, &[("score_type", Direction::Ascending)], 100);
         let memberships = asked.find::<SegmentMember>(None, &[], MAX_LIMIT);
-        let segments = Judged::question(crm, ctx).map(|read| asked.ask(read));
+        let judged = asked.allowed(Segment::def()).then(Judged::question).flatten();
+        let segments = judged.map(|read| asked.ask(read));
+        let (shows_owner, shows_stage) = (asked.allowed(User::def()), asked.allowed(LifecycleStage::def()));
         let recent = asked.find::<Invoice>(not_draft(), &[("issued_at", Direction::Descending)], 5);
         let sum = |name| Path::own(Invoice::def(), name).map(Measure::Sum);
         let due = Path::own(Invoice::def(), "due_on").map(Measure::Min);
@@ -98,13 +101,16 @@ impl<'a> Profiles<'a> {
         let warned = lonely && !answers.withheld.contains(&Contact::def().name);
         let today = now.with_timezone(&settings.tz()).date_naive();
         let latest: Vec<Interaction> = answers.all(latest)?;
+        // Segments may have been judged by what the actor may not read.
+        let owner = customer.owner_id.filter(|_| shows_owner);
+        let current = lifecycle.as_ref().filter(|_| shows_stage);
         let stage = |of: &CustomerLifecycle| links.live::<LifecycleStage>(of.current_stage_id);
         Ok(Customer360 {
-            owner: customer.owner_id.map(|owner| links.live::<User>(owner)).transpose()?.flatten(),
+            owner: owner.map(|owner| links.live::<User>(owner)).transpose()?.flatten(),
             account,
             addresses: answers.all(addresses)?,
             people,
-            stage: lifecycle.as_ref().map(stage).transpose()?.flatten(),
+            stage: current.map(stage).transpose()?.flatten(),
             lifecycle,
             scores: answers.all(scores)?.into_iter().map(|score| CurrentScore::at(now, score)).collect(),
             milestones: answers.all(milestones)?,
@@ -165,19 +171,20 @@ impl<'a> Profiles<'a> {
         roles: &[ContactRole],
         judged: &Judged,
     ) -> Result<(Loaded, Vec<Person>), Error> {
+        let readable = |def: &'static EntityDef| self.crm.allow(ctx, Action::Read, def.name).is_ok();
+        // What is withheld is not known here, but there: segments are judged by it as they are elsewhere.
         let mut known = Loaded::default();
-        known.add_records(
-            Account::def(),
-            &[customer.id.0],
-            account.map(Entity::to_record).into_iter().collect(),
-        );
-        let of = lifecycle.map(Entity::to_record).into_iter().collect();
-        known.add_records(CustomerLifecycle::def(), &[customer.id.0], of);
+        let of = [
+            (Account::def(), account.map(Entity::to_record)),
+            (CustomerLifecycle::def(), lifecycle.map(Entity::to_record)),
+        ];
+        for (def, found) in of.into_iter().filter(|(def, _)| readable(def)) {
+            known.add_records(def, &[customer.id.0], found.into_iter().collect());
+        }
         let shown: [(&'static EntityDef, Option<_>); 2] = [
             (User::def(), customer.owner_id.map(|owner| owner.0)),
             (LifecycleStage::def(), lifecycle.map(|of| of.current_stage_id.0)),
         ];
-        let readable = |def: &'static EntityDef| self.crm.allow(ctx, Action::Read, def.name).is_ok();
         let shown = shown.into_iter().filter(|(def, _)| readable(def));
         let extra: Vec<_> = shown.filter_map(|(def, id)| Some((def, id?))).collect();
         let foreign = roles.iter().map(|role| Value::Id(role.contact_id.0)).collect();
@@ -224,8 +231,11 @@ fn has_status(statuses: &[InvoiceStatus]) -> Option<Filter> {
     Path::own(Invoice::def(), "status").map(|path| Filter::leaf(path, Test::In(codes)))
 }
 
+/// Invoices of more than nothing that are still to be paid.
 fn open() -> Option<Filter> {
-    has_status(&[InvoiceStatus::Issued, InvoiceStatus::PartlyPaid])
+    let total = Path::own(Invoice::def(), "total")?;
+    let more = Filter::leaf(total, Test::Gt(Value::Decimal(Decimal::ZERO)));
+    has_status(&[InvoiceStatus::Issued, InvoiceStatus::PartlyPaid]).map(|open| open.and(more))
 }
 
 fn not_draft() -> Option<Filter> {

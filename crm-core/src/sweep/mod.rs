@@ -31,7 +31,9 @@ crate::codes! {
         Delete = "delete",
         /// Replaces its personal fields by the catalog's masks and destroys what its log rows hold of values.
         Mask = "mask",
-        /// Removes it for good, with what its log rows hold of values. A record that others refer to is refused.
+        /// Removes it for good, with what its log rows hold of values. A record that others refer to is refused. Of
+        /// lifecycles and scores only those of deleted customers are removed. What was computed from a record stays: a
+        /// customer's revenue keeps what purged invoices added.
         Purge = "purge",
     }
 }

@@ -6,11 +6,15 @@ use uuid::Uuid;
 use crate::catalog::{Catalog, Entity, EntityDef, Privacy, system};
 use crate::command::{Changes, Command, Decline, Loaded, Need, Refusal};
 use crate::criteria::{Criteria, CriteriaError, Filter, Path, Scope, Test};
-use crate::directory::{Assignee, User};
+use crate::directory::{Assignee, Team, User};
+use crate::invoice::{Invoice, InvoiceLine};
+use crate::lifecycle::{CustomerLifecycle, LifecycleStage};
 use crate::policy::Action;
 use crate::record::Record;
+use crate::score::Score;
 use crate::store::Query;
 use crate::sweep::{Sweep, SweepAction, SweepId};
+use crate::tenant::Settings;
 use crate::value::Value;
 
 /// How many records a piece changes at most; with the sweep's own record it stays below what a store takes.
@@ -26,11 +30,17 @@ pub enum SweepRefusal {
     /// The entity is append-only and can only be masked or purged.
     #[error("{0} is append-only: its records are masked or purged, not deleted")]
     AppendOnly(String),
-    /// Users are not deleted: what is theirs would stay with them.
-    #[error(
-        "{0} records are not deleted; users().deactivate takes a user out of service and hands over what is theirs"
-    )]
-    Deactivate(String),
+    /// Records of the entity are not deleted alone: something else would no longer be right.
+    #[error("{entity} records are not deleted alone; {instead}")]
+    Kept {
+        /// The entity.
+        entity: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// Bulk work that is not done would lose its criteria, and so be on all records.
+    #[error("sweep records are not masked; each forgets its criteria when it is done")]
+    Unmasked,
     /// The criteria are wrong.
     #[error(transparent)]
     Criteria(#[from] CriteriaError),
@@ -41,7 +51,8 @@ impl Refusal for SweepRefusal {
         match self {
             Self::Entity(_) => "sweep_entity",
             Self::AppendOnly(_) => "sweep_append_only",
-            Self::Deactivate(_) => "sweep_deactivate",
+            Self::Kept { .. } => "sweep_kept",
+            Self::Unmasked => "sweep_unmasked",
             Self::Criteria(_) => "invalid_criteria",
         }
     }
@@ -72,6 +83,11 @@ impl SweepPiece<'_> {
         if sweep.action == SweepAction::Delete {
             filter = filter.and(Filter::undeleted(def));
         }
+        // A customer without its lifecycle could neither buy nor move, and one whose lifecycle still has the value of a
+        // score that is gone would never be due for another.
+        if sweep.action == SweepAction::Purge && [CustomerLifecycle::def(), Score::def()].contains(&def) {
+            filter = filter.and(Filter::Not(Box::new(Filter::live(self.catalog, def))));
+        }
         Ok(Query::new(def, filter, PIECE))
     }
 }
@@ -86,14 +102,43 @@ pub(super) fn check(
     if def.append_only && sweep.action == SweepAction::Delete {
         return Err(SweepRefusal::AppendOnly(sweep.entity.clone()));
     }
-    if sweep.action == SweepAction::Delete && (def == User::def() || def == Assignee::def()) {
-        return Err(SweepRefusal::Deactivate(sweep.entity.clone()));
+    if sweep.action == SweepAction::Delete
+        && let Some(instead) = instead_of_deleting(def)
+    {
+        return Err(SweepRefusal::Kept { entity: sweep.entity.clone(), instead });
+    }
+    if sweep.action == SweepAction::Mask && def == Sweep::def() {
+        return Err(SweepRefusal::Unmasked);
     }
     let criteria = match &sweep.criteria {
         None => Criteria::everything(def),
         Some(json) => Criteria::parse(json, def, &Scope::new(catalog, zone))?,
     };
     Ok((def, criteria))
+}
+
+/// What to do instead of deleting records that something else rests on; `None` for those that are deleted.
+fn instead_of_deleting(def: &'static EntityDef) -> Option<&'static str> {
+    let kept: [(&[&'static EntityDef], _); 6] = [
+        (
+            &[User::def(), Assignee::def()],
+            "users().deactivate takes a user out of service and hands over what is theirs",
+        ),
+        (
+            &[Invoice::def(), InvoiceLine::def()],
+            "void an invoice with invoices().update, which takes back what it added to its customer's purchases",
+        ),
+        (&[Score::def()], "scores().record replaces one, and it is hidden with its customer"),
+        (
+            &[LifecycleStage::def()],
+            "lifecycle().delete_stage deletes a stage that no customer is in or came from",
+        ),
+        (&[Team::def()], "teams().put changes a team, and one without users can be purged"),
+        (&[Settings::def()], "settings().update changes them"),
+    ];
+    let listed = kept.into_iter().find(|(defs, _)| defs.contains(&def)).map(|(_, instead)| instead);
+    let part = "each is a part of its customer, and hidden with it when that is deleted";
+    listed.or(def.extending_link().is_some().then_some(part))
 }
 
 impl Command for SweepPiece<'_> {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::command::Error;
 use crate::context::Context;
 use crate::crm::Crm;
+use crate::log::Op;
 use crate::query::visible;
 use crate::record::Record;
 use crate::store::{Answer, Read, StoreError, TimelineKey, TimelineRow};
@@ -87,25 +88,42 @@ impl Watch {
                 continue;
             };
             match found.first() {
-                Some(record) if visible(record, &self.ctx.viewer()) => self.tell(record),
+                Some(record) if visible(record, &self.ctx.viewer()) => {
+                    self.tell(record, row.op == Op::Insert);
+                }
                 _ => {}
             }
         }
         Ok(true)
     }
 
-    fn tell(&mut self, record: &Record) {
+    fn tell(&mut self, record: &Record, is_new: bool) {
         let catalog = self.crm.store().catalog().clone();
         let root = direct_root(&catalog, record);
         let now = rows(&catalog, record, root);
         let mut as_live = record.clone();
         as_live.set("deleted_at", crate::value::Value::Null);
-        for row in rows(&catalog, &as_live, root) {
+        let shown = rows(&catalog, &as_live, root);
+        // An invoice that is a draft again has no entry any more.
+        if let Some(anchor_id) = root.filter(|root| shown.is_empty() && !is_new && self.is_of(*root)) {
+            let key = TimelineKey { anchor_id, kind: record.def.name, entry_id: record.id() };
+            self.ready.push_back(TimelineChange::Removed(key));
+        }
+        for row in shown {
             if self.concerns(&row) {
                 let still_there = now.contains(&row);
                 let removed = TimelineChange::Removed(row.key());
                 self.ready.push_back(if still_there { TimelineChange::Put(Box::new(row)) } else { removed });
             }
+        }
+    }
+
+    /// Whether all entries of a customer's records are in the timeline.
+    fn is_of(&self, customer: Uuid) -> bool {
+        match self.anchor {
+            Anchor::Customer(id) => id.0 == customer,
+            Anchor::Tenant => true,
+            _ => false,
         }
     }
 

@@ -24,6 +24,7 @@ pub mod addresses;
 pub mod approval_refusals;
 pub mod approvals;
 pub mod approved_steps;
+pub mod at_once;
 pub mod behavior;
 pub mod bulk;
 pub mod churn;
@@ -55,6 +56,7 @@ pub mod segments;
 pub mod stages;
 pub mod statistics;
 pub mod steps;
+pub mod sweeping;
 pub mod tenants;
 pub mod timeline;
 pub mod visibility;
@@ -154,6 +156,9 @@ macro_rules! facade_properties {
             lifecycle::lc_01_racing_first_customers_bring_the_default_stages_once,
             lifecycle::lc_02_a_random_walk_is_that_of_the_model,
             lifecycle::lc_02_one_of_many_wins_and_backward_needs_the_override,
+            at_once::lc_02_what_all_areas_write_at_once_agrees,
+            at_once::tl_11_what_is_told_of_a_journey_makes_its_timeline,
+            at_once::pr_08_what_shares_an_id_has_its_own_history,
             behavior::lc_11_an_event_that_arrives_again_is_recorded_once,
             behavior::lc_11_any_order_of_arrival_gives_the_same_timeline,
             behavior::lc_11_the_contact_belongs_to_the_customer_or_has_a_role_there,
@@ -167,12 +172,16 @@ macro_rules! facade_properties {
             journey::lc_11_wrong_milestones_are_refused_and_repeats_change_nothing,
             approved_steps::lc_02_a_step_that_takes_approval_is_taken_with_it_once,
             approved_steps::lc_02_an_approved_step_is_decided_on_what_is_then_there,
+            purchases::lc_04_a_batch_counts_what_it_writes_for_its_customers,
+            purchases::lc_04_a_later_purchase_is_not_the_first,
+            purchases::lc_04_at_the_bounds_it_is_counted_exactly_or_refused,
             purchases::lc_04_the_totals_are_those_of_the_invoices,
             purchases::lc_04_a_repeated_request_counts_once,
             purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,
             purchases::lc_04_revenue_is_in_one_currency_at_the_recorded_rate,
             statistics::it_12_statistics_are_those_of_a_naive_count,
             profiles::tl_05_a_view_is_what_each_service_says,
+            profiles::tl_05_segments_do_not_depend_on_what_is_withheld,
             profiles::tl_05_panels_add_what_other_systems_know,
             profiles::tl_05_a_view_is_of_a_live_customer_of_the_tenant,
             profiles::tl_07_statistics_are_those_of_a_naive_count,
@@ -215,6 +224,10 @@ macro_rules! facade_properties {
             steps::lc_02_advances_of_many_are_each_decided_on_what_they_see,
             steps::lc_02_a_step_is_refused_or_repeated_and_changes_nothing,
             steps::lc_03_history_is_only_added_to_and_keeps_the_names_of_then,
+            sweeping::lc_04_what_others_rest_on_is_not_swept_away,
+            sweeping::pr_04_a_live_customer_keeps_its_lifecycle,
+            sweeping::pr_04_a_masked_journey_goes_on_and_tells_nothing,
+            sweeping::pr_04_bulk_work_keeps_its_criteria_until_it_is_done,
             money::tl_08_lines_round_half_to_even_in_the_currencys_minor_unit,
             money::tl_08_a_total_that_is_not_the_sum_of_the_lines_is_refused,
             money::tl_08_totals_by_owner_and_currency_are_exact,

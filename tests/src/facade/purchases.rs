@@ -7,12 +7,13 @@ use crm_core::format::{Country, Currency};
 use crm_core::invoice::{Invoice, InvoiceId, InvoiceRefusal, InvoiceStatus, NewInvoice};
 use crm_core::journey::{Milestone, MilestoneType};
 use crm_core::lifecycle::{AdvanceStage, StageTrigger};
+use crm_core::store::WriteError;
 use crm_core::value::Instant;
 use crm_core::{Context, Crm, Env as _, Error, Expect};
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::dice::Dice;
-use super::world::{World, all, at_once, person, seed};
+use super::world::{World, all, at, at_once, person, seed};
 use crate::{Harness, size};
 
 fn number(text: &str) -> Decimal {
@@ -284,4 +285,107 @@ pub async fn cm_10_a_missing_tax_id_blocks_invoicing(harness: &dyn Harness) {
     let person = world.customer("Person").await.id;
     let id = crm.invoices().record(&ctx, draft(person, "A-2")).await.unwrap().id;
     crm.invoices().issue(&ctx, id, Expect::Any).await.unwrap();
+}
+
+/// At the bounds of amounts, rates and days an invoice is counted to the last digit or refused, with the customer
+/// whose lifecycle cannot take it; what is refused leaves nothing behind.
+pub async fn lc_04_at_the_bounds_it_is_counted_exactly_or_refused(harness: &dyn Harness) {
+    let world = World::new(harness).await;
+    let (crm, ctx, seed) = (&world.crm, world.ada(), seed());
+    let mut dice = Dice::new(seed);
+    let id = world.customer("Vast").await.id;
+    let euro = Currency::parse("EUR").unwrap();
+    let (mut counted, mut refused) = (0, 0);
+    for place in 0..size(30, 200) {
+        let sign = if dice.one_in(2) { 1 } else { -1 };
+        let cents = sign * (99_999_999_999_999_999 - dice.between(0, 300));
+        let rate = Decimal::new(dice.between(9_999_999_990, 10_000_000_010), 10);
+        let foreign = dice.one_in(3);
+        let invoice = Invoice {
+            total: Decimal::new(cents, 2),
+            exchange_rate: foreign.then_some(rate),
+            ..Invoice::issued(
+                id,
+                format!("V-{place}"),
+                world.env.now(),
+                if foreign { euro } else { Currency::USD },
+            )
+        };
+        match crm.invoices().record(&ctx, NewInvoice { invoice, lines: Vec::new() }).await {
+            Ok(_) => counted += 1,
+            Err(Error::Invalid(errors)) => {
+                refused += 1;
+                let whose = format!("lifecycle of {id}.total_revenue");
+                assert!(errors.iter().all(|e| e.field == whose || e.field == "total"), "{errors:?}");
+            }
+            Err(error) => panic!("seed {seed}: {error:?}"),
+        }
+        assert_equal_to_invoices(crm, &ctx, id, seed).await;
+    }
+    assert!(counted > 1 && refused > 1, "seed {seed}: {counted} counted, {refused} refused");
+    for (zone, refused, taken) in [
+        ("Pacific/Auckland", "9999-12-31T11:30:00Z", "9999-12-31T10:30:00Z"),
+        ("America/New_York", "0001-01-01T04:30:00Z", "0001-01-01T05:30:00Z"),
+    ] {
+        crm.settings().update(&world.system(), |settings| settings.zone = zone.to_owned()).await.unwrap();
+        let id = world.customer(zone).await.id;
+        let error = crm.invoices().record(&ctx, invoice(id, zone, "1", at(refused))).await.unwrap_err();
+        let Error::Invalid(errors) = error else { panic!("{error:?}") };
+        let days =
+            ["first_purchase_date", "last_purchase_date"].map(|day| format!("lifecycle of {id}.{day}"));
+        assert!(errors.iter().map(|error| &error.field).eq(&days), "{errors:?}");
+        assert_equal_to_invoices(crm, &ctx, id, seed).await;
+        crm.invoices().record(&ctx, invoice(id, zone, "1", at(taken))).await.unwrap();
+        assert_equal_to_invoices(crm, &ctx, id, seed).await;
+    }
+}
+
+/// A batch counts the records that it writes for each customer too; one that is too large says how many it has, and
+/// leaves nothing behind.
+pub async fn lc_04_a_batch_counts_what_it_writes_for_its_customers(harness: &dyn Harness) {
+    let world = World::new(harness).await;
+    let (crm, ctx) = (&world.crm, world.ada());
+    let people = (0..126).map(|n| (person(&format!("Buyer {n}")), Vec::new())).collect();
+    let buyers = crm.customers().create_batch(&ctx, people).await.unwrap().value;
+    let batch = |buyers: &[Customer]| {
+        let one = |(place, buyer): (usize, &Customer)| {
+            invoice(buyer.id, format!("B-{place}"), "1", world.env.now())
+        };
+        buyers.iter().enumerate().map(one).collect::<Vec<_>>()
+    };
+    // The invoice, the lifecycle, three steps, the milestone and the status.
+    let most = 1_000 / 7;
+    assert!(buyers.len() < most, "all of them fit");
+    let mut large = batch(&buyers);
+    large.extend((0..119).map(|n| invoice(buyers[n].id, format!("C-{n}"), "1", world.env.now())));
+    match crm.invoices().record_batch(&ctx, large.clone()).await {
+        Err(Error::Write(WriteError::TooMany { count })) => assert_eq!(count, 126 * 7 + 119),
+        other => panic!("{other:?}"),
+    }
+    assert!(all::<Invoice>(crm, &ctx).await.is_empty());
+    large.pop();
+    let done = crm.invoices().record_batch(&ctx, large).await.unwrap();
+    assert_eq!(done.written.len(), 1_000);
+    let found = crm.lifecycle().get(&ctx, buyers[0].id).await.unwrap();
+    assert_eq!((found.purchase_count, found.stage_changes), (2, 3));
+}
+
+/// The milestone of a first purchase that somebody deleted is not reached again by a later purchase, which is not the first.
+/// When a purchase is taken back, it is that of the first of those that are left.
+pub async fn lc_04_a_later_purchase_is_not_the_first(harness: &dyn Harness) {
+    let world = World::new(harness).await;
+    let (crm, ctx, now) = (&world.crm, world.ada(), world.env.now());
+    let id = world.customer("Again").await.id;
+    let record = async |name: &str, days: i64| {
+        let invoice = invoice(id, name, "5", now - Duration::days(days));
+        crm.invoices().record(&ctx, invoice).await.unwrap().id
+    };
+    let first = record("1", 9).await;
+    let milestones = all::<Milestone>(crm, &ctx).await;
+    crm.journey().delete(&ctx, milestones[0].id, Expect::Any).await.unwrap();
+    record("2", 5).await;
+    assert!(first_purchase(crm, &ctx, id).await.is_empty());
+    crm.invoices().update(&ctx, first, Expect::Any, |i| i.status = InvoiceStatus::Void).await.unwrap();
+    assert_eq!(first_purchase(crm, &ctx, id).await, [now - Duration::days(5)]);
+    assert_equal_to_invoices(crm, &ctx, id, 0).await;
 }
