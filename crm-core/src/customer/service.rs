@@ -149,7 +149,7 @@ impl<'a> Customers<'a> {
         }
     }
 
-    /// The customer with all live ones below it as a tree, and how many customers and contacts each branch has. Two
+    /// The customer with all live ones below it as a tree, with the customers, contacts and revenue of each branch. Two
     /// round trips for any tree; one of 10,000 customers or more is refused.
     pub async fn tree(&self, ctx: &Context, id: CustomerId) -> Result<CustomerNode, Error<TreeRefusal>> {
         CustomerNode::read(self.crm, ctx, id).await
