@@ -68,8 +68,8 @@ impl Drop for CustomerNode {
 }
 
 impl CustomerNode {
-    /// Reads the tree: the customers in one round trip, in a second one their contacts and revenue, and who stood between where
-    /// someone was deleted.
+    /// Reads the tree: the customers in one round trip, in a second one their contacts and revenue, and who stood between
+    /// where someone was deleted.
     pub(super) async fn read(crm: &Crm, ctx: &Context, id: CustomerId) -> Result<Self, Error<TreeRefusal>> {
         let (def, of) = (Customer::def(), Contact::def());
         for entity in [def.name, of.name] {

@@ -106,8 +106,8 @@ impl<'a> Interactions<'a> {
     }
 
     /// How many interactions the actor sees, by channel, with their durations, and by the entities that they belong to; of
-    /// those that meet criteria, or of all. Asks the store once, after the settings, whose zone the criteria's days are
-    /// of; those that name further records are then read one by one, in bounded memory.
+    /// those that meet criteria, or of all. Asks the store once, with criteria after the settings, whose zone their days
+    /// are of; those that name further records are then read one by one, in bounded memory, of a later snapshot.
     pub async fn statistics(
         &self,
         ctx: &Context,

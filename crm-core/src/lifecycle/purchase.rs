@@ -109,8 +109,10 @@ pub(crate) fn change_purchases<R>(
     if let Some((_, bought_last)) = change.bought {
         become_customer(&customer, &mut after, bought_last, &mut reached, loaded, changes)?;
     }
-    changes.update(&before, &after).map_err(|errors| of_customer(errors, id))?;
-    changes.event("lifecycle.purchases_changed", json!({ "customer_id": id }));
+    let after = changes.update(&before, &after).map_err(|errors| of_customer(errors, id))?;
+    if after.meta.version != before.meta.version {
+        changes.event("lifecycle.purchases_changed", json!({ "customer_id": id }));
+    }
     Ok(())
 }
 

@@ -175,6 +175,7 @@ macro_rules! facade_properties {
             purchases::lc_04_a_batch_counts_what_it_writes_for_its_customers,
             purchases::lc_04_a_later_purchase_is_not_the_first,
             purchases::lc_04_at_the_bounds_it_is_counted_exactly_or_refused,
+            purchases::lc_04_an_invoice_of_nothing_tells_of_no_purchase,
             purchases::lc_04_the_totals_are_those_of_the_invoices,
             purchases::lc_04_a_repeated_request_counts_once,
             purchases::lc_04_a_purchase_leads_to_the_stage_of_customers,

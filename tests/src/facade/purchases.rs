@@ -389,3 +389,21 @@ pub async fn lc_04_a_later_purchase_is_not_the_first(harness: &dyn Harness) {
     assert_eq!(first_purchase(crm, &ctx, id).await, [now - Duration::days(5)]);
     assert_equal_to_invoices(crm, &ctx, id, 0).await;
 }
+
+/// An invoice of nothing changes no purchases, and nobody is told that it did.
+pub async fn lc_04_an_invoice_of_nothing_tells_of_no_purchase(harness: &dyn Harness) {
+    let world = World::new(harness).await;
+    let (crm, ctx) = (&world.crm, world.ada());
+    let id = world.customer("Gifted").await.id;
+    for name in ["first", "second", "third"] {
+        crm.invoices().record(&ctx, invoice(id, name, "0", world.env.now())).await.unwrap();
+    }
+    let lifecycle = crm.lifecycle().get(&ctx, id).await.unwrap();
+    assert_eq!((lifecycle.purchase_count, lifecycle.total_revenue), (0, Decimal::ZERO));
+    let rows = crm.log().next(&world.system(), "purchases", 10_000).await.unwrap();
+    let told = rows
+        .iter()
+        .filter(|row| row.body.events.iter().any(|event| event.name == "lifecycle.purchases_changed"));
+    assert!(told.clone().all(|row| row.entity == "customer_lifecycle"), "told by another record");
+    assert_eq!(told.count(), 1, "the currency is set once");
+}
