@@ -95,7 +95,7 @@ async fn of(kind: &Kind, report: &mut Report) -> Outcome {
     count.end("log one interaction, with an idempotency key", report);
 
     let at = SystemEnv.now();
-    let currency = Currency::parse("EUR").map_err(|error| error.to_string())?;
+    let currency = Currency::parse("USD").map_err(|error| error.to_string())?;
     let line = InvoiceLine::new("A day of work", Decimal::ONE, Decimal::from(10));
     let invoice = NewInvoice {
         invoice: Invoice::issued(known.id, "2024-17", at, currency),
