@@ -45,7 +45,8 @@ pub struct ChangeSet {
     /// Records whose log rows lose their private part (values, salts, origin): all of them, those of this change
     /// set included.
     pub erase_log: Vec<(&'static EntityDef, Uuid)>,
-    /// Timeline rows to insert or, by their key, replace.
+    /// Timeline rows to insert or, by their key, replace. Of a record that is [inserted](Self::inserted) none is
+    /// there already.
     pub timeline_put: Vec<TimelineRow>,
     /// Timeline rows to remove; those of `timeline_put` are not among them.
     pub timeline_drop: Vec<TimelineKey>,
@@ -293,6 +294,15 @@ impl UniqueRule {
 }
 
 impl ChangeSet {
+    /// The new records: entity and id.
+    pub fn inserted(&self) -> BTreeSet<(&'static str, Uuid)> {
+        let new = |write: &Write| match write {
+            Write::Insert(record) => Some((record.def.name, record.id())),
+            Write::Update { .. } | Write::Purge(_) => None,
+        };
+        self.writes.iter().filter_map(new).collect()
+    }
+
     /// Puts the writes that free a unique value first (with their log rows) and refuses what no store accepts.
     pub fn arrange(mut self) -> Result<Self, WriteError> {
         if self.writes.len() > MAX_WRITES {

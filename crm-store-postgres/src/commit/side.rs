@@ -18,24 +18,30 @@ pub(super) async fn run(session: &mut Session<'_>, change: &ChangeSet) -> Result
     let mut args = Args::default();
     args.bind(change.tenant.0);
     let mut parts = Vec::new();
+    let inserted = change.inserted();
     if !change.timeline_drop.is_empty() {
         parts.push(timeline_drop(names, &mut args, change));
     }
-    if !change.timeline_put.is_empty() {
-        parts.push(timeline_put(names, &mut args, &change.timeline_put));
+    let (new, known): (Vec<_>, Vec<_>) =
+        change.timeline_put.iter().partition(|row| inserted.contains(&(row.kind, row.entry_id)));
+    if !new.is_empty() {
+        parts.push(timeline_insert(names, &mut args, &new));
     }
-    if !change.tokens_drop.is_empty() {
-        let tokens = tokens(&mut args, &change.tokens_drop);
+    if !known.is_empty() {
+        parts.push(timeline_replace(names, &mut args, &known));
+    }
+    let table = names.table("crm_tokens");
+    for (entity, rows) in by_entity(&change.tokens_drop) {
+        let (entity, tokens) = (args.bind(entity), tokens(&mut args, &rows));
         parts.push(format!(
-            "DELETE FROM {} AS t USING {tokens} WHERE t.tenant = $1 AND t.entity = u.e AND t.token = u.t AND t.id = u.i",
-            names.table("crm_tokens")
+            "DELETE FROM {table} AS t USING {tokens} \
+             WHERE t.tenant = $1 AND t.entity = {entity} AND t.token = u.t AND t.id = u.i"
         ));
     }
-    if !change.tokens_put.is_empty() {
-        let tokens = tokens(&mut args, &change.tokens_put);
+    for (entity, rows) in by_entity(&change.tokens_put) {
+        let (entity, tokens) = (args.bind(entity), tokens(&mut args, &rows));
         parts.push(format!(
-            "INSERT INTO {} (tenant, entity, token, id) SELECT $1, u.e, u.t, u.i FROM {tokens} ON CONFLICT DO NOTHING",
-            names.table("crm_tokens")
+            "INSERT INTO {table} (tenant, entity, token, id) SELECT $1, {entity}, u.t, u.i FROM {tokens}"
         ));
     }
     if !change.erase_log.is_empty() {
@@ -76,7 +82,8 @@ fn timeline_drop(names: &Names, args: &mut Args, change: &ChangeSet) -> String {
     )
 }
 
-fn timeline_put(names: &Names, args: &mut Args, rows: &[TimelineRow]) -> String {
+/// Rows of records that are inserted with them: none is there yet, and to look costs as much as to insert.
+fn timeline_insert(names: &Names, args: &mut Args, rows: &[&TimelineRow]) -> String {
     macro_rules! column {
         ($array:literal, $of:expr) => {
             format!("{}::{}", args.bind(rows.iter().map($of).collect::<Vec<_>>()), $array)
@@ -111,30 +118,44 @@ fn timeline_put(names: &Names, args: &mut Args, rows: &[TimelineRow]) -> String 
         .iter()
         .map(|column| if *column == "tags" { "u.tags::text[]".to_owned() } else { format!("u.{column}") })
         .collect();
+    format!(
+        "INSERT INTO {} (tenant, {}) SELECT $1, {} FROM UNNEST({}) AS u ({})",
+        names.table("crm_timeline"),
+        COLUMNS.join(", "),
+        values.join(", "),
+        arrays.join(", "),
+        COLUMNS.join(", "),
+    )
+}
+
+fn timeline_replace(names: &Names, args: &mut Args, rows: &[&TimelineRow]) -> String {
     let sets: Vec<String> = COLUMNS
         .iter()
         .filter(|column| !matches!(**column, "anchor_id" | "kind" | "entry_id"))
         .map(|column| format!("{column} = excluded.{column}"))
         .collect();
     format!(
-        "INSERT INTO {} (tenant, {}) SELECT $1, {} FROM UNNEST({}) AS u ({}) \
-         ON CONFLICT (tenant, anchor_id, kind, entry_id) DO UPDATE SET {}",
-        names.table("crm_timeline"),
-        COLUMNS.join(", "),
-        values.join(", "),
-        arrays.join(", "),
-        COLUMNS.join(", "),
+        "{} ON CONFLICT (tenant, anchor_id, kind, entry_id) DO UPDATE SET {}",
+        timeline_insert(names, args, rows),
         sets.join(", ")
     )
 }
 
-/// The rows in the order of the table's key: neighbours in it are written one after the other.
-fn tokens(args: &mut Args, rows: &[TokenRow]) -> String {
-    let mut rows: Vec<&TokenRow> = rows.iter().collect();
-    rows.sort_unstable_by_key(|row| (row.entity, &row.token, row.id));
+fn by_entity(rows: &[TokenRow]) -> BTreeMap<&'static str, Vec<&TokenRow>> {
+    let mut entities: BTreeMap<&'static str, Vec<&TokenRow>> = BTreeMap::new();
+    for row in rows {
+        entities.entry(row.entity).or_default().push(row);
+    }
+    // In the order of the table's key: neighbours in it are written one after the other.
+    for rows in entities.values_mut() {
+        rows.sort_unstable_by_key(|row| (&row.token, row.id));
+    }
+    entities
+}
+
+fn tokens(args: &mut Args, rows: &[&TokenRow]) -> String {
     format!(
-        "UNNEST({}::text[], {}::text[], {}::uuid[]) AS u (e, t, i)",
-        args.bind(rows.iter().map(|row| row.entity).collect::<Vec<_>>()),
+        "UNNEST({}::text[], {}::uuid[]) AS u (t, i)",
         args.bind(rows.iter().map(|row| row.token.as_str()).collect::<Vec<_>>()),
         args.bind(rows.iter().map(|row| row.id).collect::<Vec<_>>()),
     )
