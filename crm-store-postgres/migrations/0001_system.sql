@@ -29,7 +29,7 @@ CREATE TABLE crm_log (
     CONSTRAINT crm_log_pkey PRIMARY KEY (tenant, commit_id, ordinal),
     CONSTRAINT crm_log_sealed CHECK ((number IS NULL) = (hash IS NULL))
 );
-CREATE UNIQUE INDEX crm_log_number ON crm_log (tenant, number);
+CREATE UNIQUE INDEX crm_log_number ON crm_log (tenant, number) WHERE number IS NOT NULL;
 CREATE INDEX crm_log_record ON crm_log (tenant, entity, record_id, version DESC);
 CREATE INDEX crm_log_unsealed ON crm_log (tenant, at, version) WHERE number IS NULL;
 

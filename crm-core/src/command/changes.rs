@@ -405,15 +405,16 @@ fn project(catalog: &Catalog, write: &Write, root: Option<Uuid>, set: &mut Chang
 
 /// Adds the search tokens that a write puts and drops.
 fn index(write: &Write, set: &mut ChangeSet) {
-    let (before, after) = match write {
+    let (mut before, mut after) = match write {
         Write::Insert(record) => (BTreeSet::new(), tokens(record)),
         Write::Update { before, after } => (tokens(before), tokens(after)),
         Write::Purge(record) => (tokens(record), BTreeSet::new()),
     };
+    before.retain(|token| !after.remove(token));
     let (entity, id) = (write.def().name, write.record().id());
-    let row = |token: &String| TokenRow { entity, id, token: token.clone() };
-    set.tokens_drop.extend(before.difference(&after).map(row));
-    set.tokens_put.extend(after.difference(&before).map(row));
+    let row = |token| TokenRow { entity, id, token };
+    set.tokens_drop.extend(before.into_iter().map(row));
+    set.tokens_put.extend(after.into_iter().map(row));
 }
 
 /// The tokens that a record is found by: the words of its searched fields, and its lists' items after `#`.

@@ -28,8 +28,9 @@ const TOKENS: usize = 1_000;
 /// feed and carriage return. PostgreSQL cannot store U+0000.
 pub fn clean(text: &str) -> Result<String, FormatError> {
     let text = text.trim();
-    match text.chars().find(|c| c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r')) {
+    match text.bytes().find(|b| b.is_ascii_control() && !matches!(b, b'\t' | b'\n' | b'\r')) {
         Some(found) => Err(FormatError::ControlCharacter { code: u32::from(found) }),
+        None if text.is_ascii() => Ok(text.to_owned()),
         None => Ok(text.nfc().collect()),
     }
 }
@@ -44,7 +45,7 @@ pub fn clean_line(text: &str) -> Result<String, FormatError> {
     if text.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
         return Err(FormatError::LineBreak);
     }
-    Ok(collapse(&text))
+    Ok(if is_level_ascii(&text) { text } else { collapse(&text) })
 }
 
 /// The folded form of a text, by which it is compared, ordered (in binary order) and kept unique.
@@ -99,8 +100,13 @@ pub(crate) fn with_folded<R>(text: &str, read: impl FnOnce(&str) -> R) -> R {
 /// and stay.
 pub fn tokens(text: &str) -> Vec<String> {
     let plain = plain(text).replace('’', "'");
-    let mut found = BTreeSet::new();
+    let mut found: BTreeSet<&str> = BTreeSet::new();
     for chunk in plain.split(' ') {
+        if found.len() < TOKENS && !chunk.is_empty() && chunk.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            // Most words: nothing in them joins or divides.
+            found.insert(&chunk[..chunk.len().min(TOKEN_CHARS)]);
+            continue;
+        }
         let whole = chunk.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');
         let words = chunk.unicode_words().flat_map(|word| {
             let parts = word.split(|c: char| c.is_ascii_punctuation());
@@ -108,23 +114,28 @@ pub fn tokens(text: &str) -> Vec<String> {
         });
         for token in words.chain(Some(whole).filter(|whole| is_address(whole))) {
             if found.len() == TOKENS {
-                return found.into_iter().collect();
+                return owned(&found);
             }
             if !token.is_empty() {
-                found.insert(token.chars().take(TOKEN_CHARS).collect());
+                let end = token.char_indices().nth(TOKEN_CHARS).map_or(token.len(), |(end, _)| end);
+                found.insert(&token[..end]);
             }
         }
     }
-    found.into_iter().collect()
+    owned(&found)
+}
+
+fn owned(tokens: &BTreeSet<&str>) -> Vec<String> {
+    tokens.iter().map(|token| (*token).to_owned()).collect()
 }
 
 /// The folded text without its accents.
 pub(super) fn plain(text: &str) -> String {
-    fold(text)
-        .nfkd()
-        .filter(|c| !matches!(canonical_combining_class(*c), 10..=36 | 200..=240))
-        .nfc()
-        .collect()
+    let folded = fold(text);
+    if folded.is_ascii() {
+        return folded;
+    }
+    folded.nfkd().filter(|c| !matches!(canonical_combining_class(*c), 10..=36 | 200..=240)).nfc().collect()
 }
 
 fn is_address(chunk: &str) -> bool {
@@ -229,6 +240,15 @@ mod tests {
                 prop_assert_eq!(&fold(&text), &folded);
                 prop_assert!(with_folded(&text, |short| short == folded));
             }
+        }
+
+        #[test]
+        fn ascii_needs_no_tables(text in "[\\x00-\\x7f]{0,80}", word in "[A-Za-z0-9]{1,90}") {
+            prop_assert_eq!(text.nfc().collect::<String>(), text.as_str());
+            prop_assert_eq!(text.nfkd().nfc().collect::<String>(), text.as_str());
+            prop_assert!(text.chars().all(|c| !matches!(canonical_combining_class(c), 10..=36 | 200..=240)));
+            prop_assert_eq!(word.unicode_words().collect::<Vec<_>>(), [word.as_str()]);
+            prop_assert!(!is_address(&word));
         }
 
         #[test]
