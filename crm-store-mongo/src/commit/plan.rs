@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bson::{Bson, Document, doc};
 use crm_core::TenantId;
 use crm_core::catalog::EntityDef;
-use crm_core::store::{ChangeSet, CommitError, Guard, MAX_WRITES, Write, WriteError};
+use crm_core::store::{ChangeSet, CommitError, Guard, MAX_WRITES, TokenRow, Write, WriteError};
 use uuid::Uuid;
 
 use super::transaction::{Batch, Failure, Verb};
@@ -246,7 +246,7 @@ pub(crate) fn projections(change: &ChangeSet) -> Result<Vec<Batch>, Failure> {
     let keys: Vec<Document> = change.tokens_drop.iter().map(|row| names::token(tenant, row)).collect();
     drop_all(&mut forget, &keys)?;
     let mut learn = Batch::new(names::TOKENS, Verb::Insert);
-    for row in &change.tokens_put {
+    for row in TokenRow::in_order(&change.tokens_put) {
         learn.push(&doc! { "_id": names::token(tenant, row) })?;
     }
     batches.extend([erase, drop, add, put, forget, learn]);

@@ -143,12 +143,8 @@ fn timeline_replace(names: &Names, args: &mut Args, rows: &[&TimelineRow]) -> St
 
 fn by_entity(rows: &[TokenRow]) -> BTreeMap<&'static str, Vec<&TokenRow>> {
     let mut entities: BTreeMap<&'static str, Vec<&TokenRow>> = BTreeMap::new();
-    for row in rows {
+    for row in TokenRow::in_order(rows) {
         entities.entry(row.entity).or_default().push(row);
-    }
-    // In the order of the table's key: neighbours in it are written one after the other.
-    for rows in entities.values_mut() {
-        rows.sort_unstable_by_key(|row| (&row.token, row.id));
     }
     entities
 }
