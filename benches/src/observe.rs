@@ -5,12 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use crm_core::TenantId;
-use crm_core::catalog::Catalog;
 use crm_core::criteria::Filter;
-use crm_core::record::Record;
-use crm_core::store::{Answer, ChangeSet, CommitError, Guard, Query, Read, Store, StoreError, Write};
-use crm_core::value::Instant;
-use futures_util::stream::BoxStream;
+use crm_core::store::{Answer, ChangeSet, CommitError, Guard, Layer, Read, Store, StoreError, Write};
 
 /// Tables, by the names of the PostgreSQL store.
 type Tables = BTreeSet<&'static str>;
@@ -105,9 +101,9 @@ fn of_change(change: &ChangeSet, slots: bool) -> Tables {
 }
 
 #[async_trait]
-impl Store for Observer {
-    fn catalog(&self) -> &Catalog {
-        self.inner.catalog()
+impl Layer for Observer {
+    fn within(&self) -> &dyn Store {
+        &*self.inner
     }
 
     async fn commit(&self, change: &ChangeSet) -> Result<(), CommitError> {
@@ -118,34 +114,5 @@ impl Store for Observer {
     async fn read(&self, tenant: TenantId, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
         self.note(reads.iter().flat_map(of_read));
         self.inner.read(tenant, reads).await
-    }
-
-    fn scan(&self, tenant: TenantId, query: Query) -> BoxStream<'static, Result<Record, StoreError>> {
-        self.inner.scan(tenant, query)
-    }
-
-    async fn seal_log(&self, tenant: TenantId, limit: usize) -> Result<usize, StoreError> {
-        self.inner.seal_log(tenant, limit).await
-    }
-
-    async fn acknowledge(&self, tenant: TenantId, consumer: &str, number: i64) -> Result<(), StoreError> {
-        self.inner.acknowledge(tenant, consumer, number).await
-    }
-
-    async fn expire_keys(
-        &self,
-        tenant: TenantId,
-        before: Instant,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        self.inner.expire_keys(tenant, before, limit).await
-    }
-
-    async fn wakes(&self, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
-        self.inner.wakes(tenant).await
-    }
-
-    async fn rest(&self, attempt: u32) {
-        self.inner.rest(attempt).await;
     }
 }

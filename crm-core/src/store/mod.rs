@@ -26,6 +26,7 @@
 
 mod change;
 mod error;
+mod layer;
 mod question;
 mod read;
 
@@ -36,6 +37,7 @@ pub use change::{
     ChangeSet, Guard, KeyClaim, MAX_WRITES, NoneRefer, TimelineKey, TimelineRow, TokenRow, Write, WriteError,
 };
 pub use error::{CommitError, StoreError};
+pub use layer::Layer;
 pub use read::{
     Answer, Direction, Group, GroupQuery, KeyRecord, MAX_LIMIT, Measure, Order, Query, Read, TimelineAnchor,
     TimelineFilter, TimelinePosition, TimelineQuery, Viewer,

@@ -10,8 +10,8 @@ use crm_core::catalog::{Catalog, UniqueRule, system};
 use crm_core::log::LogRow;
 use crm_core::record::Record;
 use crm_core::store::{
-    Answer, ChangeSet, CommitError, Guard, MAX_LIMIT, Query, Read, Store, StoreError, TimelineQuery, Viewer,
-    Write,
+    Answer, ChangeSet, CommitError, Guard, Layer, MAX_LIMIT, Query, Read, Store, StoreError, TimelineQuery,
+    Viewer, Write,
 };
 use crm_core::value::{Instant, Value};
 use crm_store_memory::MemoryStore;
@@ -216,9 +216,9 @@ fn through_float(value: &mut Value) {
 }
 
 #[async_trait]
-impl Store for BrokenStore {
-    fn catalog(&self) -> &Catalog {
-        self.inner.catalog()
+impl Layer for BrokenStore {
+    fn within(&self) -> &dyn Store {
+        &self.inner
     }
 
     async fn commit(&self, change: &ChangeSet) -> Result<(), CommitError> {
@@ -358,26 +358,5 @@ impl Store for BrokenStore {
             }
         }
         self.inner.seal_log(tenant, limit).await
-    }
-
-    async fn acknowledge(&self, tenant: TenantId, consumer: &str, number: i64) -> Result<(), StoreError> {
-        self.inner.acknowledge(tenant, consumer, number).await
-    }
-
-    async fn expire_keys(
-        &self,
-        tenant: TenantId,
-        before: Instant,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        self.inner.expire_keys(tenant, before, limit).await
-    }
-
-    async fn wakes(&self, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
-        self.inner.wakes(tenant).await
-    }
-
-    async fn rest(&self, attempt: u32) {
-        self.inner.rest(attempt).await;
     }
 }

@@ -6,11 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use crm_core::TenantId;
-use crm_core::catalog::Catalog;
-use crm_core::record::Record;
-use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
-use crm_core::value::Instant;
-use futures_util::stream::BoxStream;
+use crm_core::store::{Answer, ChangeSet, CommitError, Layer, Read, Store, StoreError};
 use uuid::Uuid;
 
 /// Hands everything else on, and counts the reads.
@@ -34,9 +30,9 @@ impl Counting {
 }
 
 #[async_trait]
-impl Store for Counting {
-    fn catalog(&self) -> &Catalog {
-        self.store.catalog()
+impl Layer for Counting {
+    fn within(&self) -> &dyn Store {
+        &*self.store
     }
 
     async fn commit(&self, change: &ChangeSet) -> Result<(), CommitError> {
@@ -49,34 +45,5 @@ impl Store for Counting {
     async fn read(&self, tenant: TenantId, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.store.read(tenant, reads).await
-    }
-
-    fn scan(&self, tenant: TenantId, query: Query) -> BoxStream<'static, Result<Record, StoreError>> {
-        self.store.scan(tenant, query)
-    }
-
-    async fn seal_log(&self, tenant: TenantId, limit: usize) -> Result<usize, StoreError> {
-        self.store.seal_log(tenant, limit).await
-    }
-
-    async fn acknowledge(&self, tenant: TenantId, consumer: &str, number: i64) -> Result<(), StoreError> {
-        self.store.acknowledge(tenant, consumer, number).await
-    }
-
-    async fn expire_keys(
-        &self,
-        tenant: TenantId,
-        before: Instant,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        self.store.expire_keys(tenant, before, limit).await
-    }
-
-    async fn wakes(&self, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
-        self.store.wakes(tenant).await
-    }
-
-    async fn rest(&self, attempt: u32) {
-        self.store.rest(attempt).await;
     }
 }

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use crm_core::TenantId;
-use crm_core::catalog::{Catalog, EntityDef};
+use crm_core::catalog::EntityDef;
 use crm_core::criteria::{Filter, Path, Test};
 use crm_core::record::Record;
-use crm_core::store::{Answer, ChangeSet, CommitError, GroupQuery, Measure, Query, Read, Store, StoreError};
-use crm_core::value::Instant;
+use crm_core::store::{Answer, GroupQuery, Layer, Measure, Query, Read, Store, StoreError};
 use futures_util::stream::BoxStream;
 
 /// Questions with fewer records on a page are explained as those for a page of this size, which is what is asked
@@ -176,13 +175,9 @@ fn shape(read: &Read) -> String {
 }
 
 #[async_trait]
-impl Store for Recorder {
-    fn catalog(&self) -> &Catalog {
-        self.store.catalog()
-    }
-
-    async fn commit(&self, change: &ChangeSet) -> Result<(), CommitError> {
-        self.store.commit(change).await
+impl Layer for Recorder {
+    fn within(&self) -> &dyn Store {
+        &*self.store
     }
 
     async fn read(&self, tenant: TenantId, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
@@ -195,30 +190,5 @@ impl Store for Recorder {
     fn scan(&self, tenant: TenantId, query: Query) -> BoxStream<'static, Result<Record, StoreError>> {
         self.noted.add(&Read::Find(query.clone()));
         self.store.scan(tenant, query)
-    }
-
-    async fn seal_log(&self, tenant: TenantId, limit: usize) -> Result<usize, StoreError> {
-        self.store.seal_log(tenant, limit).await
-    }
-
-    async fn acknowledge(&self, tenant: TenantId, consumer: &str, number: i64) -> Result<(), StoreError> {
-        self.store.acknowledge(tenant, consumer, number).await
-    }
-
-    async fn expire_keys(
-        &self,
-        tenant: TenantId,
-        before: Instant,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        self.store.expire_keys(tenant, before, limit).await
-    }
-
-    async fn wakes(&self, tenant: TenantId) -> Result<BoxStream<'static, ()>, StoreError> {
-        self.store.wakes(tenant).await
-    }
-
-    async fn rest(&self, attempt: u32) {
-        self.store.rest(attempt).await;
     }
 }
