@@ -30,6 +30,14 @@ pub(crate) fn store_error(what: &str, error: &sqlx::Error) -> StoreError {
                         "the role lacks a privilege ({what}); grant it by migrating with runtime_role"
                     ),
                 },
+                "28P01" | "28000" => StoreError::NotReady {
+                    why: "PostgreSQL refused the credentials; check the user and password of its address"
+                        .to_owned(),
+                },
+                "3D000" => StoreError::NotReady {
+                    why: "PostgreSQL has no database of the name in its address; create it, or name another"
+                        .to_owned(),
+                },
                 _ if code.starts_with("08") => StoreError::Unavailable { what },
                 _ => StoreError::Failed { what, code },
             }

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::*;
 use crm_core::catalog::{FieldType, Kind};
 use crm_core::customer::Customer;
@@ -10,6 +12,7 @@ use crm_core::lifecycle::AdvanceStage;
 use crm_core::store::{Store, StoreError, Write};
 use crm_core::{Context, Crm};
 use crm_store_postgres::{MigrateOptions, PostgresOptions, PostgresStore, ddl, migrate, migration};
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,6 +162,29 @@ async fn what_is_missing_is_named() {
     let error = PostgresStore::connect(&url(), catalog(), evil).await.unwrap_err();
     assert!(error.to_string().contains("refused"), "{error}");
     s.drop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_told_from_a_server_that_does_not_answer() {
+    let right: PgConnectOptions = url().parse().unwrap();
+    for (wrong, told) in [
+        (right.clone().database("no_such_database"), "no database of the name"),
+        (right.clone().username("no_such_role"), "refused the credentials"),
+    ] {
+        let wrong = wrong.to_url_lossy();
+        let schema = schema_name();
+        for error in [
+            migrate(wrong.as_str(), &catalog(), migrations(&schema)).await.unwrap_err(),
+            PostgresStore::connect(wrong.as_str(), catalog(), PostgresOptions::default()).await.unwrap_err(),
+        ] {
+            let StoreError::NotReady { why } = &error else { panic!("{error}") };
+            assert!(why.contains(told) && !why.contains("no_such"), "{why}");
+        }
+    }
+    let nobody = right.port(9).to_url_lossy();
+    let options = PostgresOptions { acquire_timeout: Duration::from_secs(1), ..PostgresOptions::default() };
+    let error = PostgresStore::connect(nobody.as_str(), catalog(), options).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
 }
 
 #[tokio::test]
