@@ -1,4 +1,4 @@
-//! Events, history, idempotency (SPEC XT-02, XT-03, PR-08) and live updates (SPEC TL-11).
+//! Events, history, idempotency (SPEC XT-02, XT-03, PR-08).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,16 +15,14 @@ use crm_core::journey::{Milestone, MilestoneType};
 use crm_core::log::{LogRow, Op, Origin};
 use crm_core::renewal::{Renewal, RenewalStatus};
 use crm_core::score::{Factors, ScoreType, ScoringModel};
-use crm_core::timeline::{Anchor, TimelineChange};
 use crm_core::value::{Instant, Value};
 use crm_core::{Context, Crm, Done, Env as _, Error, Expect};
-use futures_util::StreamExt as _;
 use rust_decimal::Decimal;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::dice::Dice;
-use super::world::{ADA, EMPLOYED, World, all, at_once, contact, person, seed};
+use super::world::{ADA, EMPLOYED, World, at_once, contact, person, seed};
 use crate::{Harness, size};
 
 /// Texts that must not appear in the log's lasting part.
@@ -431,40 +429,4 @@ pub async fn pr_08_the_history_of_json_is_proven(harness: &dyn Harness) {
     for change in history {
         assert!(change.fields.values().all(|field| field.proven == Some(true)), "{change:?}");
     }
-}
-
-/// Who watches is told what appears, what changes and what goes, at each anchor, and nothing of others.
-pub async fn tl_11_watching_tells_puts_and_removals(harness: &dyn Harness) {
-    let world = World::new(harness).await;
-    let (crm, ctx, other) = (&world.crm, world.ada(), world.second(harness).await);
-    let customer = world.customer("Watched").await.id;
-    let elsewhere = world.customer("Elsewhere").await.id;
-    let someone = crm.contacts().create(&ctx, contact(customer, "Wa", "Tcher")).await.unwrap().id;
-    let mut of_customer = crm.timeline().watch(&world.bob(), Anchor::Customer(customer)).await.unwrap();
-    let mut of_contact = crm.timeline().watch(&world.bob(), Anchor::Contact(someone)).await.unwrap();
-    world.interaction(elsewhere, "not told").await;
-    let talk = Interaction { contact_id: Some(someone), ..world.touch(customer, "told") };
-    let talk = other.interactions().log(&ctx, talk).await.unwrap().id;
-    for stream in [&mut of_customer, &mut of_contact] {
-        let told = stream.next().await.unwrap().unwrap();
-        assert!(matches!(&told, TimelineChange::Put(row) if row.entry_id == talk.0), "{told:?}");
-    }
-    other
-        .interactions()
-        .update(&ctx, talk, Expect::Any, |i| i.subject = Some("changed".to_owned()))
-        .await
-        .unwrap();
-    for stream in [&mut of_customer, &mut of_contact] {
-        let told = stream.next().await.unwrap().unwrap();
-        assert!(
-            matches!(&told, TimelineChange::Put(row) if row.display.title.ends_with("changed")),
-            "{told:?}"
-        );
-    }
-    other.interactions().delete(&ctx, talk, Expect::Any).await.unwrap();
-    for stream in [&mut of_customer, &mut of_contact] {
-        let told = stream.next().await.unwrap().unwrap();
-        assert!(matches!(&told, TimelineChange::Removed(key) if key.entry_id == talk.0), "{told:?}");
-    }
-    assert_eq!(all::<Interaction>(crm, &ctx).await.len(), 1);
 }

@@ -60,6 +60,7 @@ pub mod sweeping;
 pub mod tenants;
 pub mod timeline;
 pub mod visibility;
+pub mod watch;
 
 /// One test for each property of the facade.
 #[macro_export]
@@ -136,6 +137,8 @@ macro_rules! facade_properties {
             notes::it_02_many_change_one_note_at_once_and_none_is_lost,
             visibility::it_02_every_read_path_shows_what_the_viewer_may_see,
             visibility::it_02_watching_tells_what_the_viewer_may_see,
+            watch::tl_11_watching_tells_puts_and_removals,
+            watch::tl_11_watching_tells_what_leaves,
             related::it_01_an_interaction_is_in_the_timelines_of_all_it_belongs_to,
             related::it_01_a_link_to_nothing_is_refused_by_name,
             criteria::lc_08_every_operator_on_every_type_has_one_answer,
@@ -192,7 +195,6 @@ macro_rules! facade_properties {
             log::xt_03_a_repeat_of_any_command_changes_nothing,
             log::pr_08_history_and_as_of_equal_what_was_recorded,
             log::pr_08_the_history_of_json_is_proven,
-            log::tl_11_watching_tells_puts_and_removals,
             renewals::lc_11_a_renewal_follows_its_table,
             renewals::lc_11_a_renewal_is_checked_and_read_through_its_customer,
             refusals::cm_01_wrong_input_is_refused_with_its_field_and_nothing_is_stored,
