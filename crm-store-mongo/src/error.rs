@@ -12,7 +12,8 @@ const TOO_LARGE: [i32; 2] = [388, 257];
 const WRITE_CONFLICT: i32 = 112;
 const TIME_LIMIT: [i32; 2] = [50, 262];
 const UNAUTHORIZED: i32 = 13;
-const SNAPSHOT_UNAVAILABLE: i32 = 246;
+/// The snapshot of a read is not there: collections are being made, or it took longer than history is kept.
+const NO_SNAPSHOT: [i32; 2] = [246, 239];
 /// The server steps down, recovers or shuts down.
 const NOT_PRIMARY: [i32; 10] = [11600, 11602, 10107, 13435, 13436, 189, 91, 10058, 6, 7];
 
@@ -38,7 +39,7 @@ pub(crate) fn is_transient(error: &Error) -> bool {
         return false;
     }
     error.contains_label(TRANSIENT_TRANSACTION_ERROR)
-        || code.is_some_and(|code| code == WRITE_CONFLICT || code == SNAPSHOT_UNAVAILABLE)
+        || code.is_some_and(|code| code == WRITE_CONFLICT || NO_SNAPSHOT.contains(&code))
 }
 
 /// Whether it is unknown what became of a commit.
