@@ -109,7 +109,7 @@ fn one(
         );
         let (ours, hand) = (each(ours, records.len()), each(hand, records.len()));
         let what = format!("{}, and the closure reads our records", question.name);
-        report.speed(PART, &what, ours, ("closure over records", hand), None);
+        report.speed(PART, &what, ours, ("closure over records", hand), Some(Aim::AtLeast(0.35)));
     }
     let near = CACHED.min(plain.len());
     let [ours, hand] = in_turns(
@@ -141,7 +141,7 @@ fn one(
     );
     let (ours, hand, rule) = (each(ours, records.len()), each(hand, plain.len()), each(rule, few));
     let what = format!("{}, {:.0} % match", question.name, 100.0 * found as f64 / records.len() as f64);
-    report.speed(PART, &what, ours, ("closure over structs", hand), question.aim.map(Aim::AtLeast));
+    report.speed(PART, &what, ours, ("closure over structs", hand), None);
     report.speed(PART, &what, ours, ("datalogic, parsed before", rule), None);
     Ok(())
 }
