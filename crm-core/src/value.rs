@@ -21,7 +21,7 @@ pub fn truncate(at: Instant) -> Instant {
 ///
 /// Enums are [`Value::Text`] with one of the field's codes, links are [`Value::Id`]. Decimals are kept without
 /// trailing zeros. An empty text, list or map is [`Value::Null`]: it does not exist.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Value {
     /// Nothing is known.
     #[default]

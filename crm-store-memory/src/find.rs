@@ -1,8 +1,10 @@
 //! Finding records: candidates from a source, the filter, the order.
 
+use std::cell::OnceCell;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
+use crm_core::criteria::Matcher;
 use crm_core::record::Record;
 use crm_core::store::{Order, Query};
 use uuid::Uuid;
@@ -30,6 +32,8 @@ struct Finder<'a, 'q> {
     query: &'q Query,
     limit: usize,
     after: Option<&'q After>,
+    /// The filter, once a record is looked at.
+    matcher: OnceCell<Matcher>,
 }
 
 impl After {
@@ -50,7 +54,7 @@ impl Tenant {
     /// The first `limit` records of a query behind a place.
     pub(crate) fn find<'a>(&'a self, query: &Query, limit: usize, after: Option<&After>) -> Vec<&'a Record> {
         match self.table(query.def.name) {
-            Some((table, _)) => Finder { tenant: self, table, query, limit, after }.run(),
+            Some((table, _)) => Finder::new(self, table, query, limit, after).run(),
             None => Vec::new(),
         }
     }
@@ -58,18 +62,21 @@ impl Tenant {
     /// Whether reading the query in parts costs no more than reading it at once.
     pub(crate) fn is_walk(&self, query: &Query, limit: usize) -> bool {
         let Some((table, _)) = self.table(query.def.name) else { return false };
-        match (Finder { tenant: self, table, query, limit, after: None }).source() {
+        match Finder::new(self, table, query, limit, None).source() {
             Source::All => query.order.is_empty(),
             Source::Ids(ids) => ids.len() <= limit,
             Source::Spans(spans) => spans.complete && spans.seekable,
         }
     }
 
-    /// The record, if it is still at this version and still passes. What it links to may have moved it.
-    pub(crate) fn unchanged(&self, query: &Query, id: Uuid, version: i64) -> Option<&Record> {
-        let (table, _) = self.table(query.def.name)?;
-        let finder = Finder { tenant: self, table, query, limit: 1, after: None };
-        table.get(id).filter(|record| record.version() == version && finder.passes(record))
+    /// Those of the records that are still at their version and still pass. What they link to may have moved them.
+    pub(crate) fn unchanged(&self, query: &Query, listed: impl Iterator<Item = (Uuid, i64)>) -> Vec<&Record> {
+        let Some((table, _)) = self.table(query.def.name) else { return Vec::new() };
+        let finder = Finder::new(self, table, query, usize::MAX, None);
+        let unchanged = listed
+            .filter_map(|(id, version)| table.get(id).filter(|record| record.version() == version))
+            .filter(|record| finder.passes(record));
+        unchanged.collect()
     }
 
     /// The records of an entity that may pass the filter, each once, in any order.
@@ -89,7 +96,17 @@ impl Tenant {
     }
 }
 
-impl<'a> Finder<'a, '_> {
+impl<'a, 'q> Finder<'a, 'q> {
+    fn new(
+        tenant: &'a Tenant,
+        table: &'a Table,
+        query: &'q Query,
+        limit: usize,
+        after: Option<&'q After>,
+    ) -> Self {
+        Self { tenant, table, query, limit, after, matcher: OnceCell::new() }
+    }
+
     fn run(&self) -> Vec<&'a Record> {
         match self.source() {
             Source::Ids(ids) => self.best(ids.into_iter().filter_map(|id| self.table.get(id)), self.limit),
@@ -138,7 +155,7 @@ impl<'a> Finder<'a, '_> {
                 .token_prefix
                 .as_ref()
                 .is_none_or(|prefix| self.table.has_token_prefix(prefix, record.id()))
-            && query.filter.holds(record, self.tenant)
+            && self.matcher.get_or_init(|| Matcher::new(&query.filter)).holds(record, self.tenant)
     }
 
     /// The first `limit` of these that pass, in order.

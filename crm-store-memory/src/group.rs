@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crm_core::criteria::Path;
+use crm_core::criteria::{Matcher, Path};
 use crm_core::record::Record;
 use crm_core::store::{Group, GroupQuery, Measure, StoreError};
 use crm_core::value::Value;
@@ -38,8 +38,9 @@ impl Tenant {
             groups.insert(Vec::new(), (Vec::new(), start()));
         }
         let mut at = Vec::new();
+        let matcher = Matcher::new(&query.filter);
         for record in self.candidates(query.def.name, &query.filter) {
-            if !query.filter.holds(record, self) {
+            if !matcher.holds(record, self) {
                 continue;
             }
             at.clear();

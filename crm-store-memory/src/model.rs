@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crm_core::catalog::{EntityDef, Kind};
-use crm_core::criteria::{Filter, Links, Path, Test};
+use crm_core::criteria::{Filter, Links, Matcher, Path, Test};
 use crm_core::record::Record;
 use crm_core::store::{
     Answer, CommitError, Direction, Group, GroupQuery, Measure, Order, Query, Read, Store, TimelineAnchor,
@@ -83,7 +83,8 @@ impl Model {
     }
 
     fn passing(&self, filter: &Filter) -> Vec<&Record> {
-        self.records.values().filter(|r| r.def == &*CUSTOMER && filter.holds(r, self)).collect()
+        let matcher = Matcher::new(filter);
+        self.records.values().filter(|r| r.def == &*CUSTOMER && matcher.holds(r, self)).collect()
     }
 
     fn find(&self, query: &Query) -> Vec<Record> {

@@ -147,10 +147,9 @@ impl MemoryStore {
                     at.move_behind(state, query, &found, LISTED);
                 }
                 let listed = at.listed.drain(..PART.min(at.listed.len()));
-                let records: Vec<Record> =
-                    listed.filter_map(|(id, version)| state.unchanged(query, id, version)).cloned().collect();
+                let records = state.unchanged(query, listed);
                 if !records.is_empty() {
-                    return records;
+                    return records.into_iter().cloned().collect();
                 }
             }
             Vec::new()

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::*;
 use crm_core::catalog::{EntityDef, FieldType, Kind};
-use crm_core::criteria::{Filter, Path, Test};
+use crm_core::criteria::{Filter, Matcher, Path, Test};
 use crm_core::record::Record;
 use crm_core::store::{
     Answer, Direction, Group, GroupQuery, Measure, Order, Query, Read, Store, StoreError, TimelineAnchor,
@@ -207,8 +207,9 @@ async fn filters_keep_the_records_that_the_core_keeps() {
     let mut kept = 0;
     for round in 0..600 {
         let filter = some_filter(&mut dice, &w.users, round % 4);
+        let matcher = Matcher::new(&filter);
         let expected: BTreeSet<Uuid> =
-            w.customers.iter().filter(|c| filter.holds(c, &w.links)).map(Record::id).collect();
+            w.customers.iter().filter(|c| matcher.holds(c, &w.links)).map(Record::id).collect();
         let found: BTreeSet<Uuid> =
             find(&w.s, query(filter.clone(), Vec::new())).await.iter().map(Record::id).collect();
         let differ: Vec<_> = found.symmetric_difference(&expected).map(|id| &w.links[id]).collect();
@@ -359,7 +360,8 @@ fn group_by_hand(w: &World, filter: &Filter, by: &[Path], measures: &[Measure]) 
     if by.is_empty() {
         groups.insert("[]".to_owned(), (Vec::new(), Vec::new()));
     }
-    for c in w.customers.iter().filter(|c| filter.holds(c, &w.links)) {
+    let matcher = Matcher::new(filter);
+    for c in w.customers.iter().filter(|c| matcher.holds(c, &w.links)) {
         let key: Vec<Value> = by.iter().map(|path| path.value(c, &w.links).clone()).collect();
         groups.entry(format!("{key:?}")).or_insert_with(|| (key, Vec::new())).1.push(c);
     }

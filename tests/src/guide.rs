@@ -23,7 +23,7 @@
 //! 4. **The log.** Rows are committed without a number. Whoever reads gives numbers to what is committed, one after
 //!    another, under a lock of the tenant's log head, with [`seal`](crm_core::log::seal). A number that is taken when
 //!    the row is written, a sequence or a clock, will skip rows of transactions that commit late.
-//! 5. **Finds.** [`Filter::holds`](crm_core::criteria::Filter::holds) is the definition. An engine that cannot express
+//! 5. **Finds.** [`Matcher::holds`](crm_core::criteria::Matcher::holds) is the definition. An engine that cannot express
 //!    a leaf exactly may fetch too much and let the core decide; it may never fetch too little.
 //! 6. **The rest**: groups, hierarchies, the timeline, scans, wake-ups.
 //!

@@ -144,8 +144,6 @@ pub(super) struct Question {
     pub(super) closure: Closure<Plain>,
     /// Rust over our records, where it is written so too.
     pub(super) over_records: Option<Closure<Record>>,
-    /// How fast ours should be beside the closure.
-    pub(super) aim: Option<f64>,
 }
 
 /// The questions.
@@ -172,13 +170,12 @@ fn simple(now: Instant) -> Question {
                 && c.is_vip
                 && c.created_at >= since
         }),
-        over_records: over_records(since),
-        aim: Some(0.35),
+        over_records: simple_over_records(since),
     }
 }
 
 /// The simple question, asked of the places of a record.
-fn over_records(since: Instant) -> Option<Closure<Record>> {
+fn simple_over_records(since: Instant) -> Option<Closure<Record>> {
     let (status, vip) = (Customer::def().index_of("status")?, Customer::def().index_of("is_vip")?);
     Some(Box::new(move |record| {
         let values = &record.values;
@@ -252,9 +249,33 @@ fn nested(now: Instant) -> Question {
                 && c.created_at >= since
                 && c.newsletter != Some(false)
         }),
-        over_records: None,
-        aim: Some(0.35),
+        over_records: nested_over_records(since),
     }
+}
+
+/// The nested question, asked of the places of a record; what is compared folded is folded when it is needed.
+fn nested_over_records(since: Instant) -> Option<Closure<Record>> {
+    let place = |name| Customer::def().index_of(name);
+    let (status, source, blocked) = (place("status")?, place("source")?, place("is_blocked")?);
+    let (tags, custom, language) = (place("tags")?, place("custom")?, place("preferred_language")?);
+    let (name, email) = (place("display_name")?, place("email")?);
+    Some(Box::new(move |record| {
+        let values = &record.values;
+        let text = |place: usize| values[place].as_text();
+        let folded = |place: usize| text(place).map(fold);
+        let own = |key| if let Value::Custom(map) = &values[custom] { map.get(key) } else { None };
+        (text(status) == Some("active")
+            || (text(status) == Some("prospect") && matches!(text(source), Some("referral" | "sales"))))
+            && !values[blocked].is_true()
+            && (matches!(&values[tags], Value::List(tags) if tags.iter().any(|tag| tag == "newsletter"))
+                || matches!(own("tier"), Some(Value::Text(tier)) if tier == "gold" || tier == "silver")
+                || matches!(own("score"), Some(Value::Decimal(score)) if *score >= Decimal::from(750)))
+            && matches!(text(language), Some("de" | "en" | "fr"))
+            && (folded(name).is_some_and(|name| name.starts_with("ka"))
+                || folded(email).is_some_and(|email| email.contains("example.com")))
+            && matches!(&values[system::CREATED_AT], Value::Instant(at) if *at >= since)
+            && !matches!(own("newsletter"), Some(Value::Bool(false)))
+    }))
 }
 
 /// The worst there is for us: nothing but text that must be folded.
@@ -265,6 +286,5 @@ fn folded() -> Question {
         logic: json!({ "starts_with": [{ "var": "display_name" }, "ka"] }),
         closure: Box::new(|c| c.name.starts_with("ka")),
         over_records: None,
-        aim: None,
     }
 }

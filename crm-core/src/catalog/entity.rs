@@ -170,3 +170,11 @@ impl PartialEq for EntityDef {
         self.name == other.name
     }
 }
+
+impl Eq for EntityDef {}
+
+impl std::hash::Hash for EntityDef {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}

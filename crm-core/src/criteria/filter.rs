@@ -27,7 +27,7 @@ pub struct Leaf {
 
 /// A field, through any number of to-one links. A link that is missing or leads nowhere makes the value missing;
 /// a linked record that is deleted still has its values.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
     /// The links to follow: the entity that holds each and the place of its field. The place of the id stands for the
     /// way to a record that completes this one and has the same id ([`EntityDef::extends`]).
@@ -42,7 +42,7 @@ pub struct Path {
 
 /// What is asked of a value. Literals are of the field's type, folded where the field is; for custom fields the
 /// literal's type must be the value's, or the answer is false.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Test {
     /// It is not missing.
     Exists,

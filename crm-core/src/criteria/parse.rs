@@ -1,6 +1,5 @@
 //! The checked tree and its JSON form.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
@@ -52,7 +51,7 @@ pub enum Node {
 }
 
 /// What is asked of a field.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// Something fixed.
     Fixed(Test),
@@ -124,8 +123,7 @@ impl Node {
             Self::Any(nodes) => Filter::Any(nodes.iter().map(|node| node.at(now)).collect()),
             Self::Not(node) => Filter::Not(Box::new(node.at(now))),
             Self::Leaf { path, condition } => {
-                let test = condition.at(path, now).into_owned();
-                Filter::Leaf(Leaf { path: path.clone(), test })
+                Filter::Leaf(Leaf { path: path.clone(), test: condition.at(path, now) })
             }
         }
     }
@@ -133,15 +131,15 @@ impl Node {
 
 impl Condition {
     /// What is asked at one instant.
-    pub(super) fn at(&self, path: &Path, now: Instant) -> Cow<'_, Test> {
+    fn at(&self, path: &Path, now: Instant) -> Test {
         let moment = |moment: &Moment| moment.value(now, path.field_def().field_type() == FieldType::Date);
-        Cow::Owned(match self {
-            Self::Fixed(test) => return Cow::Borrowed(test),
+        match self {
+            Self::Fixed(test) => test.clone(),
             Self::Before { moment: when, or_equal: false } => Test::Lt(moment(when)),
             Self::Before { moment: when, or_equal: true } => Test::Le(moment(when)),
             Self::After { moment: when, or_equal: false } => Test::Gt(moment(when)),
             Self::After { moment: when, or_equal: true } => Test::Ge(moment(when)),
-        })
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::format::{local_date, start_of_day};
 use crate::value::{Instant, Value};
 
 /// How an offset counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unit {
     /// Exact lengths of time, in milliseconds: seconds, minutes, hours, days of 24 hours, weeks of seven.
     Milliseconds,
@@ -25,7 +25,7 @@ pub enum Unit {
 /// of the local day in the condition's zone and takes calendar offsets (`d`, `w`, `M`, `y`). Both only ever move
 /// forward as time passes, also across clock changes and leap days; that is why a calendar offset of `now` is
 /// refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Moment {
     /// How the offset counts; `Milliseconds` for `now`, the others for `today`.
     pub unit: Unit,
@@ -129,25 +129,26 @@ impl Moment {
         shifted.unwrap_or(day)
     }
 
-    /// The next instant after `now` at which the order of this moment and `value` (an instant, or a day)
-    /// changes: the moment reaches it, or passes it. `None` when it never will.
-    pub fn next_change(&self, now: Instant, value: &Value) -> Option<Instant> {
-        use std::cmp::Ordering::{Equal, Greater, Less};
+    /// The first instant after `now` at which this moment is at the value (an instant, or a day) or, with `past`, past
+    /// it. `None` when it is there already, or never will be.
+    pub fn reaches(&self, now: Instant, value: &Value, past: bool) -> Option<Instant> {
         let is_day = matches!(value, Value::Date(_));
-        let order = |at: Instant| self.value(at, is_day).compare(value);
-        let past = match order(now)? {
-            Greater => return None,
-            Equal => true,
-            Less => false,
+        let is_there = |at: Instant| {
+            let order = self.value(at, is_day).compare(value);
+            order.is_some_and(|order| if past { order.is_gt() } else { order.is_ge() })
         };
-        let holds = |at: Instant| if past { order(at) == Some(Greater) } else { order(at) != Some(Less) };
+        if is_there(now) {
+            return None;
+        }
         // Solved for `now`, and checked: only what zones do that nobody foresaw needs the search.
         let millisecond = Duration::milliseconds(1);
         match self.solve(value, past) {
-            Some(at) if at > now && holds(at) && (at - now == millisecond || !holds(at - millisecond)) => {
+            Some(at)
+                if at > now && is_there(at) && (at - now == millisecond || !is_there(at - millisecond)) =>
+            {
                 Some(at)
             }
-            _ => first(now, holds),
+            _ => first(now, is_there),
         }
     }
 
@@ -254,12 +255,12 @@ mod tests {
             for at in [near, moment.instant(near), moment.instant(now)] {
                 let value = if as_day { Value::Date(local_date(at, zone)) } else { Value::Instant(at) };
                 let order = |at: Instant| moment.value(at, as_day).compare(&value).unwrap();
-                let searched = match order(now) {
-                    std::cmp::Ordering::Greater => None,
-                    std::cmp::Ordering::Equal => first(now, |at| order(at).is_gt()),
-                    std::cmp::Ordering::Less => first(now, |at| order(at).is_ge()),
+                let searched = |past| {
+                    let is_there = |at| if past { order(at).is_gt() } else { order(at).is_ge() };
+                    if is_there(now) { None } else { first(now, is_there) }
                 };
-                prop_assert_eq!(moment.next_change(now, &value), searched);
+                prop_assert_eq!(moment.reaches(now, &value, false), searched(false));
+                prop_assert_eq!(moment.reaches(now, &value, true), searched(true));
             }
         }
     }

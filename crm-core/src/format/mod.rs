@@ -31,8 +31,8 @@ pub use currency::{Currency, amount};
 pub use email::email;
 pub use language::language;
 pub use phone::{Phone, phone};
-pub(crate) use text::with_folded;
 pub use text::{FOLD_VERSION, clean, clean_line, fold, tokens};
+pub(crate) use text::{folded_starts_with, with_folded};
 pub use url::url;
 pub use zone::{local_date, start_of_day, zone};
 

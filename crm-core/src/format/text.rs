@@ -73,19 +73,34 @@ fn is_level_ascii(text: &str) -> bool {
     !odd && !gap && bytes.first() != Some(&b' ') && bytes.last() != Some(&b' ')
 }
 
-/// Hands the [folded](fold) text to a function; a short ordinary one without allocating.
-pub(crate) fn with_folded<R>(text: &str, read: impl FnOnce(&str) -> R) -> R {
+/// Hands the bytes of the [folded](fold) text to a function; those of a short ordinary one without allocating.
+pub(crate) fn with_folded<R>(text: &str, read: impl FnOnce(&[u8]) -> R) -> R {
     const SHORT: usize = 64;
     if text.len() <= SHORT && is_level_ascii(text) {
         let mut small = [0; SHORT];
         let small = &mut small[..text.len()];
         small.copy_from_slice(text.as_bytes());
         small.make_ascii_lowercase();
-        if let Ok(folded) = std::str::from_utf8(small) {
-            return read(folded);
-        }
+        return read(small);
     }
-    read(&fold(text))
+    read(fold(text).as_bytes())
+}
+
+/// Whether the [folded](fold) text starts with a part that is ASCII and folded itself; found without folding it as far as
+/// the text is plain.
+pub(crate) fn folded_starts_with(text: &str, part: &[u8]) -> bool {
+    let bytes = text.as_bytes();
+    let same = bytes.iter().zip(part).take_while(|(a, b)| a.to_ascii_lowercase() == **b).count();
+    match bytes.get(same) {
+        // Folding changes nothing before ASCII, and makes of ASCII that is not white space no other ASCII.
+        Some(next) if next.is_ascii() && !is_white(*next) => same == part.len(),
+        None => same == part.len(),
+        Some(_) => with_folded(text, |folded| folded.starts_with(part)),
+    }
+}
+
+fn is_white(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | b' ')
 }
 
 /// The tokens under which a text is found, and that a query is turned into: sorted, without repetition, at most
@@ -238,7 +253,12 @@ mod tests {
             for text in [hard, plain] {
                 let folded = fold_any(&text);
                 prop_assert_eq!(&fold(&text), &folded);
-                prop_assert!(with_folded(&text, |short| short == folded));
+                prop_assert!(with_folded(&text, |short| short == folded.as_bytes()));
+                for part in ["a", "ab", "a b", folded.get(..2).unwrap_or("k"), folded.get(..5).unwrap_or("k")] {
+                    if part.is_ascii() && fold(part) == part {
+                        prop_assert_eq!(folded_starts_with(&text, part.as_bytes()), folded.starts_with(part));
+                    }
+                }
             }
         }
 

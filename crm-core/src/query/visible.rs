@@ -1,7 +1,7 @@
 //! Who sees a record: the same rule as for timeline entries, for entities that have a visibility.
 
 use crate::catalog::EntityDef;
-use crate::criteria::{Filter, NoLinks, Path, Test};
+use crate::criteria::{Filter, Matcher, NoLinks, Path, Test};
 use crate::record::Record;
 use crate::store::Viewer;
 use crate::value::Value;
@@ -32,5 +32,5 @@ pub(crate) fn visible_filter(def: &'static EntityDef, viewer: &Viewer) -> Filter
 
 /// Whether a viewer sees the record.
 pub(crate) fn visible(record: &Record, viewer: &Viewer) -> bool {
-    visible_filter(record.def, viewer).holds(record, &NoLinks)
+    Matcher::new(&visible_filter(record.def, viewer)).holds(record, &NoLinks)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::catalog::Entity;
-use crate::criteria::{Criteria, CriteriaError, Filter, Links, Path, Scope};
+use crate::criteria::{Criteria, CriteriaError, CriteriaSet, Filter, Links, Path, Scope};
 use crate::crm::Crm;
 use crate::customer::Customer;
 use crate::record::Record;
@@ -53,11 +53,14 @@ impl Judged {
 
     /// Those that the customer is in.
     pub(crate) fn of(self, customer: &Record, links: &impl Links, now: Instant) -> Vec<Segment> {
-        let is_in = |(criteria, segment): &(Option<Criteria>, Segment)| match criteria {
-            Some(criteria) => criteria.at(now).holds(customer, links),
+        let set = CriteriaSet::new(self.segments.iter().filter_map(|(criteria, _)| criteria.as_ref()));
+        let mut met = set.at(now).holds(customer, links).into_iter();
+        let mut is_in = |criteria: Option<&Criteria>, segment: &Segment| match criteria {
+            Some(_) => met.next().unwrap_or_default(),
             None => self.memberships.contains(&segment.id),
         };
-        self.segments.iter().filter(|judged| is_in(judged)).map(|(_, segment)| segment.clone()).collect()
+        let segments = self.segments.iter().filter(|(criteria, segment)| is_in(criteria.as_ref(), segment));
+        segments.map(|(_, segment)| segment.clone()).collect()
     }
 }
 

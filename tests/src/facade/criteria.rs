@@ -6,7 +6,7 @@ use chrono::Duration;
 use chrono_tz::Tz;
 use crm_core::account::Account;
 use crm_core::catalog::Entity;
-use crm_core::criteria::{Criteria, Scope};
+use crm_core::criteria::{Criteria, CriteriaSet, Scope};
 use crm_core::customer::{Customer, CustomerType};
 use crm_core::interaction::Interaction;
 use crm_core::invoice::{Invoice, InvoiceLine};
@@ -233,7 +233,9 @@ impl Engines {
     async fn agree(&self, entity: &str, criteria: &Json) -> BTreeSet<Uuid> {
         let naive = self.naive(entity, criteria);
         let parsed = self.parse(entity, criteria);
-        let holds = |id: &Uuid| parsed.judge(&self.data.records[id], &self.data.records, self.data.now).holds;
+        let set = CriteriaSet::new([&parsed]);
+        let judge = set.at(self.data.now);
+        let holds = |id: &Uuid| judge.holds(&self.data.records[id], &self.data.records)[0];
         let core: BTreeSet<Uuid> = self.data.population(entity).into_iter().filter(holds).collect();
         let store = found(&self.world.crm, &self.world.system(), entity, criteria).await;
         for (engine, answer) in [("core", core), ("store", store)] {
@@ -338,7 +340,7 @@ pub async fn lc_08_the_instant_of_the_next_change_is_exact(harness: &dyn Harness
         let id = *dice.pick(&data.population(entity));
         let now = at(dice.pick::<&str>(&starts)) + Duration::milliseconds(dice.between(0, 3_600_000));
         let naive = |at: Instant| data.meets(entity, id, &criteria, engines.zone, at);
-        let verdict = parsed.judge(&data.records[&id], &data.records, now);
+        let verdict = CriteriaSet::new([&parsed]).at(now).verdicts(&data.records[&id], &data.records)[0];
         assert_eq!(verdict.holds, naive(now), "seed {seed}: {criteria} at {now}");
         let (end, flips_there) = match verdict.changes_at {
             Some(end) => (end, single),

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use crm_core::catalog::{Catalog, EntityDef, FieldType};
+use crm_core::criteria::Matcher;
 use crm_core::log::LogRow;
 use crm_core::record::Record;
 use crm_core::store::{
@@ -72,9 +73,10 @@ impl Tenant {
                 row.entity == query.def.name && row.id == record.id() && row.token.starts_with(prefix)
             })
         };
+        let matcher = Matcher::new(&query.filter);
         let mut found: Vec<&Record> = self
             .of(query.def.name)
-            .filter(|record| query.filter.holds(record, self))
+            .filter(|record| matcher.holds(record, self))
             .filter(|record| query.tokens.iter().all(|token| has(record, token)))
             .filter(|record| query.token_prefix.as_ref().is_none_or(|prefix| begins(record, prefix)))
             .collect();
@@ -93,7 +95,8 @@ impl Tenant {
         if query.by.is_empty() {
             groups.push((Vec::new(), Vec::new()));
         }
-        for record in self.of(query.def.name).filter(|record| query.filter.holds(record, self)) {
+        let matcher = Matcher::new(&query.filter);
+        for record in self.of(query.def.name).filter(|record| matcher.holds(record, self)) {
             let by: Vec<Value> = query.by.iter().map(|path| path.value(record, self).clone()).collect();
             match groups.iter_mut().find(|(known, _)| *known == by) {
                 Some((_, members)) => members.push(record),
