@@ -39,6 +39,45 @@ async fn groups(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn small_reads_go_together_and_large_ones_are_whole() {
+    let f = Fixture::new().await;
+    let tenant = tenant();
+    let of_grade = |grade: &str, count: usize| -> Vec<Record> {
+        (0..count).map(|_| with(new(&SAMPLE), &[("grade", t(grade))])).collect()
+    };
+    let (few, many) = (of_grade("low", 3), of_grade("high", 60));
+    f.insert(tenant, [few.clone(), many.clone()].concat()).await;
+    let find = |grade: &str, limit| {
+        let filter = Filter::leaf(path("grade"), Test::In(vec![t(grade)]));
+        Read::Find(Query::new(&SAMPLE, filter, limit))
+    };
+    let ids: Vec<Uuid> = few.iter().map(Record::id).collect();
+    let small = [
+        Read::Get { def: &SAMPLE, ids: ids.clone() },
+        Read::Key { command: "none", key: "none".to_owned() },
+        find("low", 1_000),
+        Read::Get { def: &CARD, ids },
+        find("high", 10),
+    ];
+    let sizes = |answers: Vec<Answer>| -> Vec<usize> {
+        let size = |answer| match answer {
+            Answer::Records(records) => records.len(),
+            Answer::Key(None) => 0,
+            other => panic!("{other:?}"),
+        };
+        answers.into_iter().map(size).collect()
+    };
+    let before = f.store.commands();
+    assert_eq!(sizes(f.store.read(tenant, &small).await.unwrap()), [3, 0, 3, 0, 10]);
+    assert_eq!(f.store.commands() - before, 1);
+    let large = [find("low", 1_000), find("high", 1_000)];
+    let before = f.store.commands();
+    assert_eq!(sizes(f.store.read(tenant, &large).await.unwrap()), [3, 60]);
+    assert_eq!(f.store.commands() - before, 2);
+    f.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sums_are_exact() {
     let f = Fixture::new().await;
     let tenant = tenant();

@@ -4,14 +4,15 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crm_core::catalog::{EntityDef, FieldDef, FieldType};
 use crm_core::record::Record;
 use crm_core::store::StoreError;
-use crm_core::value::{Value, truncate};
+use crm_core::value::{CustomFields, Value, truncate};
 use rust_decimal::Decimal;
 use serde_json::Value as Json;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json as JsonOf;
 use uuid::Uuid;
 
-use crate::names::quote;
+use crate::names::push_quoted;
 use crate::sql::{Args, array_literal};
 
 /// The type of the column in a table's definition.
@@ -46,8 +47,14 @@ pub(crate) fn refuses_null(field: &FieldDef) -> bool {
 
 /// The columns of an entity in the order of its fields, for a select list.
 pub(crate) fn select_list(def: &EntityDef, alias: &str) -> String {
-    let columns: Vec<String> = def.fields.iter().map(|f| format!("{alias}.{}", quote(f.name))).collect();
-    columns.join(", ")
+    let mut list = String::with_capacity(def.fields.len() * 24);
+    for (place, field) in def.fields.iter().enumerate() {
+        list.push_str(if place == 0 { "" } else { ", " });
+        list.push_str(alias);
+        list.push('.');
+        push_quoted(&mut list, field.name);
+    }
+    list
 }
 
 /// Reads a record from a row that begins, at `offset`, with the columns of [`select_list`].
@@ -82,10 +89,7 @@ pub(crate) fn read_value(kind: FieldType, row: &PgRow, place: usize) -> Option<V
         FieldType::Date => get(row, place, |v: NaiveDate| Some(Value::Date(v))),
         FieldType::Id => get(row, place, |v: Uuid| Some(Value::Id(v))),
         FieldType::List => get(row, place, |v| Some(Value::List(v))),
-        FieldType::Custom => get(row, place, |v: Json| match v {
-            Json::Object(map) => Value::custom_from_json(&map),
-            _ => None,
-        }),
+        FieldType::Custom => get(row, place, |v: JsonOf<CustomFields>| Some(Value::Custom(v.0.0))),
         FieldType::Json => get(row, place, |v: Json| Some(Value::Json(v))),
     }
 }

@@ -24,6 +24,12 @@ pub(crate) fn as_text(value: &str) -> String {
     )
 }
 
+/// Whether the value is one of these texts, none of them empty. Its type is looked at only where the text fits: texts of
+/// other values can be the same.
+fn is_text(value: &str, texts: &str) -> String {
+    format!("({value} #>> '{{}}' = ANY({texts}) AND jsonb_typeof({value}) = 'string')")
+}
+
 /// The value as a truth value, or null.
 pub(crate) fn as_bool(value: &str) -> String {
     format!("(CASE WHEN jsonb_typeof({value}) = 'boolean' THEN {value}::boolean END)")
@@ -89,7 +95,7 @@ fn one_of(args: &mut Args, value: &str, list: &[Value]) -> String {
     let mut bools = Vec::new();
     for literal in list {
         match literal {
-            Value::Text(text) => texts.push(text.clone()),
+            Value::Text(text) if !text.is_empty() => texts.push(text.clone()),
             Value::Instant(at) => instants.push(format_instant(*at)),
             Value::Decimal(d) => decimals.push(*d),
             Value::Int(i) => decimals.push(Decimal::from(*i)),
@@ -99,7 +105,7 @@ fn one_of(args: &mut Args, value: &str, list: &[Value]) -> String {
     }
     let mut parts = Vec::new();
     if !texts.is_empty() {
-        parts.push(format!("{} = ANY({})", as_text(value), args.bind(texts)));
+        parts.push(is_text(value, &args.bind(texts)));
     }
     if !instants.is_empty() {
         parts.push(format!("{} = ANY({})", as_instant(value), args.bind(instants)));

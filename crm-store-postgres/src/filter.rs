@@ -133,7 +133,7 @@ impl<'a> Scope<'a> {
                 return custom::exists(&value);
             }
             return match kind {
-                FieldType::Text => format!("({value} IS NOT NULL AND {value} <> '')"),
+                FieldType::Text => format!("{value} <> ''"),
                 FieldType::List => format!("cardinality({value}) > 0"),
                 FieldType::Custom => format!("{value} <> '{{}}'::jsonb"),
                 _ => format!("{value} IS NOT NULL"),
@@ -155,11 +155,13 @@ impl<'a> Scope<'a> {
                 FieldType::List => format!("{} = ANY({value})", self.args.bind(part.clone())),
                 _ => "FALSE".to_owned(),
             },
+            // In binary order the texts with a prefix are those from it up to the first text above them all.
             Test::StartsWith(part) if kind == FieldType::Text => {
                 let prefix = self.args.bind(part.clone());
-                let until = after_prefix(part)
-                    .map_or_else(String::new, |until| format!(" AND {value} < {}", self.args.bind(until)));
-                format!("(starts_with({value}, {prefix}) AND {value} >= {prefix}{until})")
+                match after_prefix(part) {
+                    Some(until) => format!("({value} >= {prefix} AND {value} < {})", self.args.bind(until)),
+                    None => format!("{value} >= {prefix}"),
+                }
             }
             Test::StartsWith(_) => "FALSE".to_owned(),
         }

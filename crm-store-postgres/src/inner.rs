@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crm_core::TenantId;
 use crm_core::catalog::Catalog;
-use crm_core::store::{ChangeSet, CommitError, Read};
-use sqlx::postgres::{PgPool, PgRow};
+use crm_core::store::{Answer, ChangeSet, CommitError, Read};
+use sqlx::postgres::PgPool;
 use sqlx::{Postgres, Row, Transaction};
 use uuid::Uuid;
 
@@ -15,8 +15,8 @@ use crate::health::Health;
 use crate::log;
 use crate::names::{Names, quote};
 use crate::options::PostgresOptions;
-use crate::session::{Counter, Purpose, Session, begin};
-use crate::sql::Args;
+use crate::session::{Counter, Purpose, Session, begin, settings};
+use crate::sql::{Args, Sql};
 use crate::timeline::Shape;
 use crate::wake::Wakes;
 
@@ -49,7 +49,8 @@ impl Inner {
         tenant: TenantId,
         purpose: Purpose,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        let begin = || begin(&self.pool, &self.counter, &self.options, tenant.0, purpose);
+        let settings = settings(&self.options, self.limited, tenant.0, purpose);
+        let begin = || begin(&self.pool, &self.counter, &settings, purpose);
         match begin().await {
             Err(error) if is_lost(&error) => {
                 self.health.lost();
@@ -108,8 +109,8 @@ impl Inner {
         }
     }
 
-    /// One attempt to read: the rows of each answer.
-    pub(crate) async fn try_read(&self, tenant: TenantId, reads: &[Read]) -> Result<Vec<Vec<PgRow>>, Stop> {
+    /// One attempt to read.
+    pub(crate) async fn try_read(&self, tenant: TenantId, reads: &[Read]) -> Result<Vec<Answer>, Stop> {
         let mut statements = Vec::with_capacity(reads.len());
         for read in reads {
             statements.push(self.statement(tenant, read)?);
@@ -117,20 +118,26 @@ impl Inner {
         if reads.len() == 1 && self.limited && !self.options.row_level_security {
             let mut connection = self.pool.acquire().await?;
             let mut session = Session::new(&mut connection, &self.counter, &self.names);
-            let mut answers = Vec::with_capacity(1);
-            for sql in statements {
-                answers.push(session.rows(sql).await?);
-            }
-            return Ok(answers);
+            return self.answers(&mut session, reads, statements).await;
         }
         let mut transaction = self.begin(tenant, Purpose::Read).await?;
         let mut session = Session::new(&mut transaction, &self.counter, &self.names);
-        let mut answers = Vec::with_capacity(reads.len());
-        for sql in statements {
-            answers.push(session.rows(sql).await?);
-        }
+        let answers = self.answers(&mut session, reads, statements).await?;
         self.counter.add();
         transaction.rollback().await?;
+        Ok(answers)
+    }
+
+    async fn answers(
+        &self,
+        session: &mut Session<'_>,
+        reads: &[Read],
+        statements: Vec<Sql>,
+    ) -> Result<Vec<Answer>, Stop> {
+        let mut answers = Vec::with_capacity(reads.len());
+        for (read, sql) in reads.iter().zip(statements) {
+            answers.push(self.answer(session, read, sql).await?);
+        }
         Ok(answers)
     }
 

@@ -9,7 +9,19 @@ const MAX_NAME: usize = 63;
 
 /// The name in quotes.
 pub(crate) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    let mut text = String::with_capacity(name.len() + 2);
+    push_quoted(&mut text, name);
+    text
+}
+
+/// Appends the name in quotes.
+pub(crate) fn push_quoted(text: &mut String, name: &str) {
+    text.push('"');
+    for (place, part) in name.split('"').enumerate() {
+        text.push_str(if place == 0 { "" } else { "\"\"" });
+        text.push_str(part);
+    }
+    text.push('"');
 }
 
 /// The text as a literal. Only for what is known when the program is built: codes, names of the catalog.

@@ -192,7 +192,7 @@ fn read_custom(row: &PgRow, place: usize) -> Option<Value> {
     let Some(json) = json else { return Some(Value::Null) };
     let mut map = serde_json::Map::new();
     map.insert("value".to_owned(), json);
-    match Value::custom_from_json(&map)? {
+    match Value::custom_from_json(map)? {
         Value::Custom(mut values) => values.remove("value"),
         _ => None,
     }

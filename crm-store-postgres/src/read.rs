@@ -1,16 +1,17 @@
 //! From questions to statements, and from rows to answers.
 
 use crm_core::TenantId;
-use crm_core::store::{Answer, KeyRecord, Read, StoreError};
+use crm_core::store::{Answer, KeyRecord, Query, Read, StoreError};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::column::read_record;
-use crate::error::is_lost;
+use crate::error::{Stop, is_lost};
 use crate::filter::Scope;
 use crate::inner::Inner;
 use crate::log;
 use crate::query;
+use crate::session::Session;
 use crate::sql::Sql;
 use crate::timeline;
 
@@ -53,37 +54,39 @@ impl Inner {
             }
         })
     }
-}
 
-/// The answer that these rows are.
-pub(crate) fn answer(inner: &Inner, read: &Read, rows: &[PgRow]) -> Result<Answer, StoreError> {
-    let records = |def| {
-        rows.iter().map(|row| read_record(def, row, 0)).collect::<Result<Vec<_>, _>>().map(Answer::Records)
-    };
-    let corrupt = |what: &str| StoreError::Corrupt { what: what.to_owned() };
-    match read {
-        Read::Get { def, .. } | Read::Ancestors { def, .. } | Read::Subtree { def, .. } => records(def),
-        Read::Find(query) => records(query.def),
-        Read::Group(query) => query::read_groups(query, rows).map(Answer::Groups),
-        Read::Timeline(_) => rows
-            .iter()
-            .map(|row| timeline::read_row(&inner.catalog, row))
-            .collect::<Result<Vec<_>, _>>()
-            .map(Answer::Timeline),
-        Read::History { .. } | Read::Log { .. } => {
-            rows.iter().map(log::read_row).collect::<Result<Vec<_>, _>>().map(Answer::Log)
-        }
-        Read::Key { .. } => {
-            let Some(row) = rows.first() else { return Ok(Answer::Key(None)) };
-            let read = || -> Result<KeyRecord, sqlx::Error> {
-                Ok(KeyRecord { digest: row.try_get(0)?, result: row.try_get(1)?, at: row.try_get(2)? })
-            };
-            read().map(Some).map(Answer::Key).map_err(|_| corrupt("an idempotency key"))
-        }
-        Read::LogHead | Read::Position { .. } => match rows.first() {
-            None => Ok(Answer::Position(0)),
-            Some(row) => row.try_get(0).map(Answer::Position).map_err(|_| corrupt("a place in the log")),
-        },
+    /// Runs the statement of a read and reads its answer.
+    pub(crate) async fn answer(
+        &self,
+        session: &mut Session<'_>,
+        read: &Read,
+        sql: Sql,
+    ) -> Result<Answer, Stop> {
+        let corrupt = |what: &str| StoreError::Corrupt { what: what.to_owned() };
+        Ok(match read {
+            Read::Get { def, .. }
+            | Read::Find(Query { def, .. })
+            | Read::Ancestors { def, .. }
+            | Read::Subtree { def, .. } => {
+                Answer::Records(session.read(sql, |row| read_record(def, row, 0)).await?)
+            }
+            Read::Group(query) => Answer::Groups(query::read_groups(query, &session.rows(sql).await?)?),
+            Read::Timeline(_) => {
+                Answer::Timeline(session.read(sql, |row| timeline::read_row(&self.catalog, row)).await?)
+            }
+            Read::History { .. } | Read::Log { .. } => Answer::Log(session.read(sql, log::read_row).await?),
+            Read::Key { .. } => {
+                let read = |row: &PgRow| -> Result<KeyRecord, sqlx::Error> {
+                    Ok(KeyRecord { digest: row.try_get(0)?, result: row.try_get(1)?, at: row.try_get(2)? })
+                };
+                let keys = session.read(sql, |row| read(row).map_err(|_| corrupt("an idempotency key")));
+                Answer::Key(keys.await?.pop())
+            }
+            Read::LogHead | Read::Position { .. } => {
+                let read = |row: &PgRow| row.try_get(0).map_err(|_| corrupt("a place in the log"));
+                Answer::Position(session.read(sql, read).await?.pop().unwrap_or(0))
+            }
+        })
     }
 }
 

@@ -69,7 +69,7 @@ impl PostgresStore {
         let mut savepoint = transaction.begin().await.map_err(failed)?;
         let mut session = Session::new(&mut savepoint, &inner.counter, &inner.names);
         let purpose = commit::purpose(change);
-        let applied = match session.plain(settings(&inner.options, change.tenant.0, purpose)).await {
+        let applied = match session.plain(settings(&inner.options, false, change.tenant.0, purpose)).await {
             Ok(()) => commit::apply(&mut session, change, inner.channel.as_deref()).await,
             Err(error) => Err(error.into()),
         };
@@ -90,7 +90,7 @@ impl PostgresStore {
                 let mut session = Session::new(transaction, &inner.counter, &inner.names);
                 // The rollback has undone the settings too.
                 session
-                    .plain(settings(&inner.options, change.tenant.0, Purpose::Write))
+                    .plain(settings(&inner.options, false, change.tenant.0, Purpose::Write))
                     .await
                     .map_err(failed)?;
                 inner.ended(change, stop, Some(&mut session)).await
@@ -164,9 +164,9 @@ impl Store for PostgresStore {
                 return Ok(Vec::new());
             }
             let mut again = true;
-            let rows = loop {
+            loop {
                 match inner.try_read(tenant, reads).await {
-                    Ok(rows) => break rows,
+                    Ok(answers) => return Ok(answers),
                     // A connection that the server has closed since it was last used.
                     Err(Stop::Driver(error)) if again && is_lost(&error) => {
                         inner.health.lost();
@@ -181,8 +181,7 @@ impl Store for PostgresStore {
                         });
                     }
                 }
-            };
-            reads.iter().zip(rows).map(|(read, rows)| read::answer(inner, read, &rows)).collect()
+            }
         };
         inner.health.within(inner.longest(), "read", call).await
     }

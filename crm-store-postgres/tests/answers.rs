@@ -36,6 +36,9 @@ impl Dice {
 
 const WORDS: [&str; 8] = ["a", "A", "ab", "Äb", "b%_", "ſ", "zz\u{10FFFF}", "\u{E000}x"];
 
+/// Texts that values of other types become as text.
+const LOOKALIKES: [&str; 3] = ["true", r#"["a"]"#, r#"{"decimal": "1"}"#];
+
 fn decimal(text: &str) -> Value {
     Value::Decimal(text.parse().unwrap())
 }
@@ -74,7 +77,8 @@ fn custom_value(dice: &mut Dice) -> Option<Value> {
         1 => decimal(dice.of(&["-1.5", "1", "10", "2"])),
         2 => Value::Instant(at(dice.below(3) as i64)),
         3 => Value::List(vec![dice.of(&WORDS).to_owned()]),
-        4 | 5 => text(dice.of(&WORDS)),
+        4 => text(dice.of(&WORDS)),
+        5 => text(dice.of(&LOOKALIKES)),
         _ => return None,
     })
 }

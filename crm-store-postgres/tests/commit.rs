@@ -219,6 +219,44 @@ async fn unique_rules_come_back_by_name_and_mean_what_the_catalog_says() {
 }
 
 #[tokio::test]
+async fn what_one_write_frees_another_takes_in_the_same_statement() {
+    let s = Scratch::new().await;
+    let with_email = |name: &str, email: &str| {
+        let mut c = customer(name);
+        c.set("email", text(email));
+        c
+    };
+    let owner = user("Olga");
+    let mut mains = [customer("m"), customer("m")];
+    for main in &mut mains {
+        main.set("owner_id", Value::Id(owner.id()));
+    }
+    mains[0].set("is_main", Value::Bool(true));
+    let [gone, moved, late] = ["gone@x.org", "moved@x.org", "late@x.org"].map(|email| with_email("c", email));
+    s.insert([vec![owner], mains.to_vec(), vec![gone.clone(), moved.clone(), late.clone()]].concat()).await;
+    // The takers stand first: an update, an insert and another update, of what an update, a purge and a deletion free.
+    let set = s.change(vec![
+        changed(&mains[1], "is_main", Value::Bool(true)),
+        Write::Insert(with_email("new", "GONE@x.org")),
+        changed(&late, "email", text("moved@x.org")),
+        changed(&mains[0], "is_main", Value::Bool(false)),
+        Write::Purge(gone.clone()),
+        deleted(&moved),
+    ]);
+    let set = set.arrange().unwrap();
+    assert_eq!(set.releases, 3);
+    let before = s.store.statements();
+    s.store.commit(&set).await.unwrap();
+    // The beginning, the claim, the writes and the end.
+    assert_eq!(s.store.statements() - before, 4);
+    assert_eq!(s.count("$S.customers WHERE is_main").await, 1);
+    assert_eq!(get(&s, &mains[1]).await.unwrap().get("is_main"), &Value::Bool(true));
+    assert_eq!(get(&s, &late).await.unwrap().get("email"), &text("moved@x.org"));
+    assert_eq!(get(&s, &gone).await, None);
+    s.drop().await;
+}
+
+#[tokio::test]
 async fn links_lead_somewhere_and_nothing_that_is_referred_to_goes() {
     let s = Scratch::new().await;
     let c = customer("c");

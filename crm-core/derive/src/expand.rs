@@ -73,6 +73,16 @@ pub(crate) fn entity(input: &DeriveInput) -> Result<TokenStream> {
                 })
             }
 
+            fn from_owned(
+                mut record: ::crm_core::record::Record,
+            ) -> ::std::result::Result<Self, ::crm_core::record::Unreadable> {
+                Ok(Self {
+                    id: ::crm_core::RecordId::from_uuid(record.id()),
+                    meta: record.meta(),
+                    #(#names: ::crm_core::record::take_field(&mut record, #places)?,)*
+                })
+            }
+
             fn id(&self) -> Self::Id { self.id }
 
             fn meta(&self) -> &::crm_core::record::Meta { &self.meta }

@@ -15,6 +15,10 @@ pub trait Entity: Clone + Send + Sync + 'static {
     fn to_record(&self) -> Record;
     /// The struct from a stored record.
     fn from_record(record: &Record) -> Result<Self, Unreadable>;
+    /// As [`from_record`](Self::from_record), from a record that is not needed any more: texts and lists are moved.
+    fn from_owned(record: Record) -> Result<Self, Unreadable> {
+        Self::from_record(&record)
+    }
     /// The id.
     fn id(&self) -> Self::Id;
     /// Version and instants.

@@ -46,7 +46,7 @@ impl Crm {
         let records = records(self.read(ctx, &[Read::Find(query)]).await?.pop())?;
         let mut found: BTreeMap<_, _> = records.into_iter().map(|record| (record.id(), record)).collect();
         let ordered = ids.iter().filter_map(|id| found.remove(&id.as_id()?));
-        Ok(ordered.map(|record| E::from_record(&record)).collect::<Result<_, _>>()?)
+        Ok(ordered.map(E::from_owned).collect::<Result<_, _>>()?)
     }
 
     /// The question for those of these records that are live, of live customers, and visible to the actor.
@@ -82,7 +82,7 @@ impl Crm {
         let settings = self.settings_for(ctx, find).await?;
         let prepared = self.prepare(ctx, E::def(), find, &settings, truncate(self.env().now()))?;
         let found = self.inner.store.scan(ctx.tenant, prepared.query);
-        Ok(found.map(|record| Ok(E::from_record(&record?)?)).boxed())
+        Ok(found.map(|record| Ok(E::from_owned(record?)?)).boxed())
     }
 
     /// A page of records as [`find`](Self::find) gives it, and how many meet the criteria in all: both of one
@@ -143,7 +143,7 @@ impl Crm {
             }
             _ => None,
         };
-        Ok(Page { items: found.iter().map(E::from_record).collect::<Result<_, _>>()?, next })
+        Ok(Page { items: found.into_iter().map(E::from_owned).collect::<Result<_, _>>()?, next })
     }
 
     /// Counts and sums over the live records of an entity, by group.

@@ -143,7 +143,7 @@ impl<'a> Customers<'a> {
         let read = Read::Subtree { def, id: id.0, limit: crate::store::MAX_LIMIT };
         match self.crm.read(ctx, &[read]).await?.pop() {
             Some(Answer::Records(records)) => {
-                Ok(records.iter().map(crate::catalog::Entity::from_record).collect::<Result<_, _>>()?)
+                Ok(records.into_iter().map(crate::catalog::Entity::from_owned).collect::<Result<_, _>>()?)
             }
             _ => Ok(Vec::new()),
         }

@@ -141,7 +141,7 @@ impl<'a> Interactions<'a> {
             let linked = Query::new(def, filter.and(has("related")), MAX_LIMIT);
             let mut linked = self.crm.store().scan(ctx.tenant, linked);
             while let Some(record) = linked.next().await {
-                statistics.add_related(&Interaction::from_record(&record?)?);
+                statistics.add_related(&Interaction::from_owned(record?)?);
             }
             return Ok(statistics);
         }
@@ -164,7 +164,7 @@ impl<'a> Interactions<'a> {
         let mut found = self.crm.store().scan(ctx.tenant, query);
         let mut waiting = Waiting::default();
         while let Some(record) = found.next().await {
-            waiting.add(&Interaction::from_record(&record?)?);
+            waiting.add(&Interaction::from_owned(record?)?);
         }
         Ok(waiting.done())
     }

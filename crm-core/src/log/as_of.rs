@@ -118,7 +118,7 @@ pub fn value_from_json(field: &FieldDef, json: &Json) -> Option<Value> {
         (FieldType::List, Json::Array(items)) => {
             Value::List(items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<_>>()?)
         }
-        (FieldType::Custom, Json::Object(map)) => Value::custom_from_json(map)?,
+        (FieldType::Custom, Json::Object(map)) => Value::custom_from_json(map.clone())?,
         (FieldType::Json, json) => Value::Json(json.clone()),
         _ => return None,
     })

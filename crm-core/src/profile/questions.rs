@@ -115,7 +115,7 @@ impl Answers {
     /// The live records as structs.
     pub(super) fn all<E: Entity>(&mut self, place: Place) -> Result<Vec<E>, Error> {
         let live = self.records(place)?.into_iter().filter(Record::is_live);
-        live.map(|record| E::from_record(&record).map_err(Error::from)).collect()
+        live.map(|record| E::from_owned(record).map_err(Error::from)).collect()
     }
 
     /// The only live record.

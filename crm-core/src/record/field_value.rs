@@ -25,15 +25,24 @@ pub trait FieldValue: Sized {
     fn to_value(&self) -> Value;
     /// The value back, or what was found instead.
     fn from_value(value: &Value) -> Result<Self, String>;
+    /// As [`from_value`](Self::from_value), from a value that is not needed any more: texts and lists are moved.
+    fn take(value: &mut Value) -> Result<Self, String> {
+        Self::from_value(value)
+    }
 }
 
 /// Reads the field at a place of a record.
 pub fn read_field<T: FieldValue>(record: &Record, place: usize) -> Result<T, Unreadable> {
-    T::from_value(&record.values[place]).map_err(|why| Unreadable {
-        entity: record.def.name,
-        field: record.def.fields[place].name,
-        why,
-    })
+    T::from_value(&record.values[place]).map_err(|why| unreadable(record, place, why))
+}
+
+/// Moves the field at a place out of a record.
+pub fn take_field<T: FieldValue>(record: &mut Record, place: usize) -> Result<T, Unreadable> {
+    T::take(&mut record.values[place]).map_err(|why| unreadable(record, place, why))
+}
+
+fn unreadable(record: &Record, place: usize, why: String) -> Unreadable {
+    Unreadable { entity: record.def.name, field: record.def.fields[place].name, why }
 }
 
 fn found(value: &Value) -> String {
@@ -64,6 +73,9 @@ impl<T: FieldValue> FieldValue for Option<T> {
     fn from_value(value: &Value) -> Result<Self, String> {
         if *value == Value::Null { Ok(None) } else { T::from_value(value).map(Some) }
     }
+    fn take(value: &mut Value) -> Result<Self, String> {
+        if *value == Value::Null { Ok(None) } else { T::take(value).map(Some) }
+    }
 }
 
 impl<T: RecordId> FieldValue for T {
@@ -79,13 +91,16 @@ impl<T: RecordId> FieldValue for T {
 }
 
 macro_rules! field_value {
-    ($($type:ty: $kind:expr, $to:expr, $pattern:pat => $from:expr;)*) => {$(
+    ($($type:ty: $kind:expr, $to:expr, $pattern:pat => $from:expr $(, $moved:pat => $take:expr)?;)*) => {$(
         impl FieldValue for $type {
             fn kind() -> Kind { $kind }
             fn to_value(&self) -> Value { let to: fn(&Self) -> Value = $to; to(self) }
             fn from_value(value: &Value) -> Result<Self, String> {
                 match value { $pattern => Ok($from), other => Err(found(other)) }
             }
+            $(fn take(value: &mut Value) -> Result<Self, String> {
+                match value { $moved => Ok($take), other => Err(found(other)) }
+            })?
         }
     )*};
 }
@@ -94,11 +109,13 @@ field_value! {
     bool: Kind::Bool, |b| Value::Bool(*b), Value::Bool(b) => *b;
     i64: Kind::Int { min: i64::MIN, max: i64::MAX }, |n| Value::Int(*n), Value::Int(n) => *n;
     Decimal: Kind::Decimal { scale: 4 }, |d| Value::Decimal(*d), Value::Decimal(d) => *d;
-    String: Kind::Text { max: 200, format: Format::Line }, |t| Value::Text(t.clone()), Value::Text(t) => t.clone();
+    String: Kind::Text { max: 200, format: Format::Line }, |t| Value::Text(t.clone()), Value::Text(t) => t.clone(),
+        Value::Text(t) => std::mem::take(t);
     Instant: Kind::Instant, |at| Value::Instant(*at), Value::Instant(at) => *at;
     NaiveDate: Kind::Date, |day| Value::Date(*day), Value::Date(day) => *day;
     Uuid: Kind::Id, |id| Value::Id(*id), Value::Id(id) => *id;
-    serde_json::Value: Kind::Json, |json| Value::Json(json.clone()), Value::Json(json) => json.clone();
+    serde_json::Value: Kind::Json, |json| Value::Json(json.clone()), Value::Json(json) => json.clone(),
+        Value::Json(json) => json.take();
 }
 
 impl FieldValue for Vec<String> {
@@ -116,6 +133,12 @@ impl FieldValue for Vec<String> {
             other => Err(found(other)),
         }
     }
+    fn take(value: &mut Value) -> Result<Self, String> {
+        match value {
+            Value::List(items) => Ok(std::mem::take(items)),
+            other => Self::from_value(other),
+        }
+    }
 }
 
 impl FieldValue for Custom {
@@ -131,6 +154,12 @@ impl FieldValue for Custom {
             Value::Custom(map) => Ok(map.clone()),
             Value::Null => Ok(Self::new()),
             other => Err(found(other)),
+        }
+    }
+    fn take(value: &mut Value) -> Result<Self, String> {
+        match value {
+            Value::Custom(map) => Ok(std::mem::take(map)),
+            other => Self::from_value(other),
         }
     }
 }

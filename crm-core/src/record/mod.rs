@@ -7,7 +7,7 @@ mod reference;
 mod tests;
 
 pub use clean::{custom_name, day_in_range, instant_in_range};
-pub use field_value::{Custom, FieldValue, read_field};
+pub use field_value::{Custom, FieldValue, read_field, take_field};
 pub use reference::RecordRef;
 
 use uuid::Uuid;

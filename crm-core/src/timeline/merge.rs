@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tl_01_merging_sorted_streams_is_sorting_them_all(mut streams in prop::collection::vec(prop::collection::vec(0_u8..20, 0..20), 0..12)) {
+        fn tl_01_merging_sorted_streams_is_sorting_them_all(mut streams in prop::collection::vec(prop::collection::vec(0_u8..20, 0..20), 0..20)) {
             for stream in &mut streams {
                 stream.sort_unstable();
             }
@@ -112,6 +112,17 @@ mod tests {
             expected.sort_unstable();
             let merged: Vec<(u8, usize)> = super::merge(tagged, |(v, _)| *v).collect();
             prop_assert_eq!(merged, expected);
+        }
+
+        #[test]
+        fn tl_01_merging_reads_no_more_than_one_item_ahead_of_each_stream(
+            lengths in prop::collection::vec(0_u32..40, 0..20),
+            taken in 0_usize..200,
+        ) {
+            let pulled = std::cell::Cell::new(0);
+            let streams: Vec<_> = lengths.iter().map(|length| (0..*length).inspect(|_| pulled.set(pulled.get() + 1))).collect();
+            let given = super::merge(streams, |n| *n).take(taken).count();
+            prop_assert!(pulled.get() <= given + lengths.len(), "{} items were read to give {given}", pulled.get());
         }
     }
 }

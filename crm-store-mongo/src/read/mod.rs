@@ -7,7 +7,10 @@ mod join;
 mod paged;
 mod query;
 pub(crate) mod timeline;
+mod together;
 mod tree;
+
+use std::collections::BTreeMap;
 
 use bson::{Bson, Document, doc};
 use crm_core::TenantId;
@@ -22,6 +25,7 @@ use uuid::Uuid;
 pub(crate) use query::{Pipeline, pipeline as query_pipeline};
 
 use paged::Paged;
+use together::Together;
 
 use crate::document::{TENANT, read_instant, to_record};
 use crate::error::{corrupt, is_transient, store_error};
@@ -42,6 +46,7 @@ pub(crate) async fn read(inner: &Inner, tenant: TenantId, reads: &[Read]) -> Res
         [one] => matches!(plan(inner, tenant, one)?, Plan::One(_)),
         _ => false,
     };
+    let together = Together::of(inner, tenant, reads)?;
     let mut attempt = 1;
     loop {
         let session = if one_command {
@@ -51,21 +56,9 @@ pub(crate) async fn read(inner: &Inner, tenant: TenantId, reads: &[Read]) -> Res
             Some(session.map_err(|e| store_error("starting a session", &e))?)
         };
         let mut reader = Reader { inner, tenant, session, transient: false };
-        let mut answers = Vec::with_capacity(reads.len());
-        let mut failed = None;
-        for read in reads {
-            match reader.answer(read).await {
-                Ok(answer) => answers.push(answer),
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
-            }
-        }
-        match failed {
-            None => return Ok(answers),
-            Some(_) if reader.transient && attempt < TRIES => crate::timing::rest(attempt).await,
-            Some(error) => return Err(error),
+        match reader.answers(reads, together.as_ref()).await {
+            Err(_) if reader.transient && attempt < TRIES => crate::timing::rest(attempt).await,
+            outcome => return outcome,
         }
         attempt += 1;
     }
@@ -137,6 +130,25 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    async fn answers(
+        &mut self,
+        reads: &[Read],
+        together: Option<&Together>,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let mut found = match together {
+            Some(together) => together.sort(self.aggregate(together.pipeline()).await?)?,
+            None => BTreeMap::new(),
+        };
+        let mut answers = Vec::with_capacity(reads.len());
+        for (place, read) in reads.iter().enumerate() {
+            answers.push(match found.remove(&place) {
+                Some(documents) => self.answer_of(read, &documents)?,
+                None => self.answer(read).await?,
+            });
+        }
+        Ok(answers)
+    }
+
     async fn answer(&mut self, read: &Read) -> Result<Answer, StoreError> {
         let limit = match read {
             Read::Find(query) => query.limit,
@@ -158,10 +170,15 @@ impl Reader<'_> {
             Plan::One(pipeline) => self.aggregate(pipeline).await?,
             Plan::Paged(paged) => paged::read(self, &paged).await?,
         };
+        self.answer_of(read, &documents)
+    }
+
+    /// What these documents answer.
+    fn answer_of(&self, read: &Read, documents: &[Document]) -> Result<Answer, StoreError> {
         Ok(match read {
-            Read::Get { def, .. } => Answer::Records(records(def, &documents)?),
-            Read::Find(query) => Answer::Records(records(query.def, &documents)?),
-            Read::Group(query) => Answer::Groups(group::groups(query, &documents)?),
+            Read::Get { def, .. } => Answer::Records(records(def, documents)?),
+            Read::Find(query) => Answer::Records(records(query.def, documents)?),
+            Read::Group(query) => Answer::Groups(group::groups(query, documents)?),
             Read::Timeline(_) => Answer::Timeline(
                 documents
                     .iter()

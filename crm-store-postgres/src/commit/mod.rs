@@ -3,10 +3,9 @@
 //! 1. `BEGIN`, with the tenant and the limits.
 //! 2. The idempotency key, the log and all locks, in this order, in one statement. The log's primary key holds the
 //!    commit id, so a change set that was applied before is recognised here.
-//! 3. The writes that free unique values, where there are any.
-//! 4. All other writes.
-//! 5. Projections, erasure, and the conditions of absence, which see what 3 and 4 wrote.
-//! 6. `COMMIT`.
+//! 3. The writes, those that free unique values first.
+//! 4. Projections, erasure, and the conditions of absence, which see what 3 wrote.
+//! 5. `COMMIT`.
 
 mod claim;
 mod lock;
@@ -99,11 +98,6 @@ pub(crate) async fn apply(
     notify: Option<&str>,
 ) -> Result<(), Stop> {
     claim::run(session, change, notify).await?;
-    let (releasing, others) = change.writes.split_at(change.releases.min(change.writes.len()));
-    for writes in [releasing, others] {
-        if !writes.is_empty() {
-            write::run(session, change, writes).await?;
-        }
-    }
+    write::run(session, change).await?;
     side::run(session, change).await
 }

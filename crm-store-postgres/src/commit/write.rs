@@ -25,21 +25,31 @@ struct Part<'a> {
     records: Vec<&'a Record>,
 }
 
-/// Applies these writes, in the order in which their tables and operations first appear.
+/// Applies the writes. Those that free unique values come first: the parts of the others read how many rows they have
+/// changed, and a part of a statement that reads another one's rows runs after it.
 ///
 /// Foreign keys are checked when the whole statement is done, so it does not matter which table comes first.
-pub(super) async fn run(session: &mut Session<'_>, change: &ChangeSet, writes: &[Write]) -> Result<(), Stop> {
+pub(super) async fn run(session: &mut Session<'_>, change: &ChangeSet) -> Result<(), Stop> {
+    if change.writes.is_empty() {
+        return Ok(());
+    }
     let names = session.names();
     let mut args = Args::default();
     args.bind(change.tenant.0);
-    let parts = parts(writes);
+    let (releasing, others) = change.writes.split_at(change.releases.min(change.writes.len()));
+    let mut parts = parts_of(releasing);
+    let first = parts.len();
+    parts.extend(parts_of(others));
+    let freed: Vec<String> = (0..first).map(|place| format!("(SELECT count(*) FROM w{place})")).collect();
+    let freed = if first == 0 { "TRUE".to_owned() } else { format!("{} >= 0", freed.join(" + ")) };
     let mut tables = Vec::with_capacity(parts.len());
     let mut selects = Vec::with_capacity(parts.len());
     for (place, part) in parts.iter().enumerate() {
+        let when = if place < first { "TRUE" } else { &freed };
         let text = match part.deed {
-            Deed::Insert => insert(names, &mut args, part)?,
-            Deed::Update => update(names, &mut args, part)?,
-            Deed::Purge => purge(names, &mut args, part),
+            Deed::Insert => insert(names, &mut args, part, when)?,
+            Deed::Update => update(names, &mut args, part, when)?,
+            Deed::Purge => purge(names, &mut args, part, when),
         };
         tables.push(format!("w{place} AS ({text} RETURNING 1)"));
         selects.push(format!("SELECT {place}, count(*) FROM w{place}"));
@@ -60,7 +70,8 @@ pub(super) async fn run(session: &mut Session<'_>, change: &ChangeSet, writes: &
     Ok(())
 }
 
-fn parts(writes: &[Write]) -> Vec<Part<'_>> {
+/// The writes by table and operation, in the order in which these first appear.
+fn parts_of(writes: &[Write]) -> Vec<Part<'_>> {
     let mut parts: Vec<Part<'_>> = Vec::new();
     for write in writes {
         let deed = match write {
@@ -96,13 +107,13 @@ fn unnest(columns: &[(String, BoundColumn)]) -> String {
     format!("UNNEST({}) AS u ({})", arrays.join(", "), names.join(", "))
 }
 
-fn insert(names: &Names, args: &mut Args, part: &Part<'_>) -> Result<String, StoreError> {
+fn insert(names: &Names, args: &mut Args, part: &Part<'_>, when: &str) -> Result<String, StoreError> {
     let columns = columns(args, part)?;
     let targets: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let values: Vec<String> =
         columns.iter().enumerate().map(|(place, (_, bound))| format!("u.c{place}{}", bound.cast)).collect();
     Ok(format!(
-        "INSERT INTO {} (tenant, {}) SELECT $1, {} FROM {}",
+        "INSERT INTO {} (tenant, {}) SELECT $1, {} FROM {} WHERE {when}",
         names.of(part.def),
         targets.join(", "),
         values.join(", "),
@@ -110,7 +121,7 @@ fn insert(names: &Names, args: &mut Args, part: &Part<'_>) -> Result<String, Sto
     ))
 }
 
-fn update(names: &Names, args: &mut Args, part: &Part<'_>) -> Result<String, StoreError> {
+fn update(names: &Names, args: &mut Args, part: &Part<'_>, when: &str) -> Result<String, StoreError> {
     let columns = columns(args, part)?;
     let sets: Vec<String> = columns
         .iter()
@@ -119,14 +130,18 @@ fn update(names: &Names, args: &mut Args, part: &Part<'_>) -> Result<String, Sto
         .map(|(place, (name, bound))| format!("{name} = u.c{place}{}", bound.cast))
         .collect();
     Ok(format!(
-        "UPDATE {} AS t SET {} FROM {} WHERE t.tenant = $1 AND t.id = u.c0 AND t.version = u.c1 - 1",
+        "UPDATE {} AS t SET {} FROM {} WHERE t.tenant = $1 AND t.id = u.c0 AND t.version = u.c1 - 1 AND {when}",
         names.of(part.def),
         sets.join(", "),
         unnest(&columns)
     ))
 }
 
-fn purge(names: &Names, args: &mut Args, part: &Part<'_>) -> String {
+fn purge(names: &Names, args: &mut Args, part: &Part<'_>, when: &str) -> String {
     let ids: Vec<uuid::Uuid> = part.records.iter().map(|record| record.id()).collect();
-    format!("DELETE FROM {} AS t WHERE t.tenant = $1 AND t.id = ANY({})", names.of(part.def), args.bind(ids))
+    format!(
+        "DELETE FROM {} AS t WHERE t.tenant = $1 AND t.id = ANY({}) AND {when}",
+        names.of(part.def),
+        args.bind(ids)
+    )
 }

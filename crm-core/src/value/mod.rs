@@ -1,12 +1,17 @@
 //! The values that records are made of, with one order and one JSON form for every store.
 
+mod custom;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, SubsecRound, Utc};
 use rust_decimal::Decimal;
+use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
+
+pub use custom::CustomFields;
 
 /// A point in time. Always UTC, always truncated to milliseconds (SPEC XT-06), so that every store returns
 /// what was written.
@@ -117,26 +122,8 @@ impl Value {
     }
 
     /// Reads custom fields back from their JSON form; `None` when it is not one.
-    pub fn custom_from_json(map: &Map<String, Json>) -> Option<Self> {
-        map.iter()
-            .map(|(name, json)| {
-                let value = match json {
-                    Json::Bool(b) => Self::Bool(*b),
-                    Json::String(text) => Self::Text(text.clone()),
-                    Json::Array(items) => Self::List(
-                        items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<_>>()?,
-                    ),
-                    Json::Object(tagged) => match (tagged.get("decimal"), tagged.get("instant")) {
-                        (Some(Json::String(text)), None) => Self::Decimal(text.parse().ok()?),
-                        (None, Some(Json::String(text))) => Self::Instant(parse_instant(text)?),
-                        _ => return None,
-                    },
-                    Json::Null | Json::Number(_) => return None,
-                };
-                Some((name.clone(), value))
-            })
-            .collect::<Option<_>>()
-            .map(Self::Custom)
+    pub fn custom_from_json(map: Map<String, Json>) -> Option<Self> {
+        CustomFields::deserialize(Json::Object(map)).ok().map(|fields| Self::Custom(fields.0))
     }
 
     /// The text, if this is one.
