@@ -17,6 +17,10 @@ const NO_SNAPSHOT: [i32; 2] = [246, 239];
 /// The server steps down, recovers or shuts down.
 const NOT_PRIMARY: [i32; 10] = [11600, 11602, 10107, 13435, 13436, 189, 91, 10058, 6, 7];
 
+/// What is said to a server that cannot run transactions.
+pub(crate) const REPLICA_SET: &str = "MongoDB runs without a replica set and so without transactions; start mongod with \
+     --replSet NAME and run rs.initiate() once (a single member will do)";
+
 /// The server's code, if it gave one.
 pub(crate) fn code(error: &Error) -> Option<i32> {
     match &*error.kind {
@@ -71,7 +75,7 @@ pub(crate) fn store_error(what: &str, error: &Error) -> StoreError {
                 .to_owned(),
         },
         ErrorKind::SessionsNotSupported | ErrorKind::IncompatibleServer { .. } => {
-            StoreError::NotReady { why: crate::schema::REPLICA_SET.to_owned() }
+            StoreError::NotReady { why: REPLICA_SET.to_owned() }
         }
         _ => match code(error) {
             Some(code) if TIME_LIMIT.contains(&code) => StoreError::Timeout { what },

@@ -69,6 +69,7 @@
 mod commit;
 mod document;
 mod error;
+mod inner;
 mod log;
 mod names;
 mod options;
@@ -78,5 +79,6 @@ mod store;
 mod timing;
 mod wake;
 
+pub use commit::Joined;
 pub use options::MongoOptions;
-pub use store::{Joined, MongoStore};
+pub use store::MongoStore;

@@ -11,8 +11,8 @@ use mongodb::options::ReadConcern;
 use crate::commit::transaction::{Batch, Failure, Transaction, Verb};
 use crate::document::{TENANT, instant, read_instant};
 use crate::error::{corrupt, store_error};
+use crate::inner::Inner;
 use crate::names;
-use crate::store::Inner;
 
 /// The document of a row. Body and private part are JSON text, so that they are read back as they were written.
 pub(crate) fn to_document(tenant: TenantId, row: &LogRow) -> Result<Document, StoreError> {

@@ -1,12 +1,11 @@
 //! The store itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 use crm_core::TenantId;
-use crm_core::catalog::{Catalog, EntityDef};
+use crm_core::catalog::Catalog;
 use crm_core::record::Record;
 use crm_core::store::{Answer, ChangeSet, CommitError, Query, Read, Store, StoreError};
 use crm_core::value::Instant;
@@ -15,8 +14,10 @@ use futures_util::{StreamExt, TryStreamExt};
 use mongodb::options::{Acknowledgment, DatabaseOptions, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, ClientSession, Database};
 
+use crate::commit::Joined;
 use crate::document::{self, to_record};
 use crate::error::{code, is_transient, store_error};
+use crate::inner::Inner;
 use crate::timing::timed;
 use crate::{MongoOptions, commit, log, names, read, schema, wake};
 
@@ -24,49 +25,6 @@ use crate::{MongoOptions, commit, log, names, read, schema, wake};
 #[derive(Clone, Debug)]
 pub struct MongoStore {
     inner: Arc<Inner>,
-}
-
-/// What became of a change set that was handed to a transaction of the caller's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Joined {
-    /// It is part of the transaction, and applied when the caller commits that.
-    Pending,
-    /// An earlier transaction applied it, with whatever else was in that one. The session's transaction was
-    /// aborted; there is nothing left to do.
-    Before,
-}
-
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) client: Client,
-    pub(crate) db: Database,
-    pub(crate) catalog: Catalog,
-    pub(crate) options: MongoOptions,
-    /// The entity of customers, if any entity is read through one.
-    pub(crate) root: Option<&'static EntityDef>,
-    commands: AtomicU64,
-}
-
-impl Inner {
-    /// Notes that a command is sent.
-    pub(crate) fn count(&self) {
-        self.commands.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The time limit of a command.
-    pub(crate) fn max_time_ms(&self) -> i64 {
-        i64::try_from(self.options.max_time.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// The links that lead to records of this entity.
-    pub(crate) fn referrers(&self, target: &EntityDef) -> Vec<(&'static EntityDef, &'static str)> {
-        self.catalog
-            .entities()
-            .flat_map(|def| def.fields.iter().map(move |field| (def, field)))
-            .filter(|(_, field)| self.catalog.target(&field.kind) == Some(target))
-            .map(|(def, field)| (def, field.name))
-            .collect()
-    }
 }
 
 impl MongoStore {
@@ -97,13 +55,7 @@ impl MongoStore {
     ) -> Result<Self, StoreError> {
         let db = handle(&client, database);
         schema::verify(&db, &catalog).await?;
-        let root = catalog.entities().find_map(|def| {
-            let path = catalog.root_path(def)?;
-            let (holder, place) = path.last()?;
-            catalog.target(&holder.fields[*place].kind)
-        });
-        let inner = Inner { client, db, catalog, options, root, commands: AtomicU64::new(0) };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(Inner::new(client, db, catalog, options)) })
     }
 
     /// Creates the collections and indexes that are missing, and notes the schema's version. Doing it again, or
@@ -150,7 +102,7 @@ impl MongoStore {
     /// How many commands this store has sent since it was made, for watching round trips. Further batches of long
     /// answers are not counted.
     pub fn commands(&self) -> u64 {
-        self.inner.commands.load(Ordering::Relaxed)
+        self.inner.commands()
     }
 
     /// The database, with the store's own concerns.

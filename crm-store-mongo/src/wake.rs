@@ -11,8 +11,8 @@ use mongodb::change_stream::ChangeStream;
 use mongodb::change_stream::event::ChangeStreamEvent;
 
 use crate::error::store_error;
+use crate::inner::Inner;
 use crate::names;
-use crate::store::Inner;
 
 type Events = ChangeStream<ChangeStreamEvent<Document>>;
 

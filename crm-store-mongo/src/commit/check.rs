@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::transaction::{Failure, Transaction};
 use crate::document::TENANT;
 use crate::error::corrupt;
-use crate::store::Inner;
+use crate::inner::Inner;
 use crate::{names, read, schema};
 
 /// Checks, in one command, that new and changed links lead to records and that shared records that are guarded are

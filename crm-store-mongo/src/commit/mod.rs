@@ -12,13 +12,23 @@ use mongodb::options::ReadConcern;
 use uuid::Uuid;
 
 use crate::error::{DUPLICATE, is_transient, store_error};
-use crate::store::{Inner, Joined};
+use crate::inner::Inner;
 use crate::{names, read};
 use transaction::{Failure, Transaction};
 
 /// How often a transaction is done again at once before the caller is told to rest.
 const TRIES: u32 = 4;
 const PRIMARY_KEY: &str = "_id_";
+
+/// What became of a change set that was handed to a transaction of the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// It is part of the transaction, and applied when the caller commits that.
+    Pending,
+    /// An earlier transaction applied it, with whatever else was in that one. The session's transaction was
+    /// aborted; there is nothing left to do.
+    Before,
+}
 
 /// Applies the change set in a transaction of its own.
 pub(crate) async fn commit(inner: &Inner, change: &ChangeSet) -> Result<(), CommitError> {

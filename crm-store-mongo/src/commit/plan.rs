@@ -9,8 +9,8 @@ use crm_core::store::{ChangeSet, CommitError, Guard, MAX_WRITES, TokenRow, Write
 use uuid::Uuid;
 
 use super::transaction::{Batch, Failure, Verb};
+use crate::inner::Inner;
 use crate::read::timeline;
-use crate::store::Inner;
 use crate::{document, log, names};
 
 /// Refuses what the contract does not allow.

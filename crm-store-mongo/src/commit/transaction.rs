@@ -9,7 +9,7 @@ use mongodb::error::Error;
 use mongodb::options::{Acknowledgment, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 
 use crate::error::{DUPLICATE, corrupt, is_lost, is_transient, is_unknown_commit, store_error};
-use crate::store::Inner;
+use crate::inner::Inner;
 
 /// The most bytes of entries in one command; a command is a document and so at most 16 MiB.
 const MAX_BYTES: usize = 12 << 20;

@@ -29,7 +29,7 @@ use together::Together;
 
 use crate::document::{TENANT, read_instant, to_record};
 use crate::error::{corrupt, is_transient, store_error};
-use crate::store::Inner;
+use crate::inner::Inner;
 use crate::{log, names};
 
 /// How often reads are done again when the server has no snapshot yet (an index was just built).

@@ -8,7 +8,7 @@ use crm_core::store::{Read, StoreError};
 
 use super::{Pipeline, Plan, plan, query_pipeline};
 use crate::error::corrupt;
-use crate::store::Inner;
+use crate::inner::Inner;
 
 /// More documents are asked for alone: in a union they would cost more than the round trip that it saves. A find that may
 /// have more is tried, and asked again when it does.

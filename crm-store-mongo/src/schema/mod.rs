@@ -18,9 +18,6 @@ use crate::names;
 pub(crate) const VERSION: i32 = 1;
 /// The document of [`names::META`] that holds it.
 pub(crate) const META_ID: &str = "schema";
-/// What is said to a server that cannot run transactions.
-pub(crate) const REPLICA_SET: &str = "MongoDB runs without a replica set and so without transactions; start mongod with \
-     --replSet NAME and run rs.initiate() once (a single member will do)";
 
 /// One index as it must be.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,8 +7,8 @@ use crm_core::catalog::Catalog;
 use crm_core::store::StoreError;
 use mongodb::Database;
 
-use super::{Index, META_ID, REPLICA_SET, VERSION, collections, indexes};
-use crate::error::{code, store_error};
+use super::{Index, META_ID, VERSION, collections, indexes};
+use crate::error::{REPLICA_SET, code, store_error};
 use crate::names;
 
 const NAMESPACE_NOT_FOUND: i32 = 26;
