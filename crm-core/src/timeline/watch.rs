@@ -83,8 +83,8 @@ struct Touched {
     id: Uuid,
     /// It was not there before.
     is_new: bool,
-    /// It is gone for good; the customer that it was read through.
-    purged: Option<Option<Uuid>>,
+    /// The customer that it is read through.
+    root: Option<Uuid>,
     /// What its fields held before, in JSON. Empty when that was erased.
     before: BTreeMap<String, Json>,
 }
@@ -126,12 +126,9 @@ impl Watch {
             let place = *places.entry((def.name, row.record_id)).or_insert(touched.len());
             if place == touched.len() {
                 let (id, is_new) = (row.record_id, row.op == Op::Insert);
-                touched.push(Touched { def, id, is_new, purged: None, before: BTreeMap::new() });
+                touched.push(Touched { def, id, is_new, root: row.root, before: BTreeMap::new() });
             }
             let one = &mut touched[place];
-            if row.op == Op::Purge {
-                one.purged = Some(row.root);
-            }
             for (field, value) in row.private.into_iter().flat_map(|private| private.replaced) {
                 one.before.entry(field).or_insert(value);
             }
@@ -151,7 +148,7 @@ impl Watch {
 
     /// Of a record that is gone for good nothing is left but whose it was.
     fn tell_purged(&mut self, one: &Touched) {
-        let customer = one.purged.flatten().filter(|customer| match self.anchor {
+        let customer = one.root.filter(|customer| match self.anchor {
             Anchor::Customer(id) => id.0 == *customer,
             Anchor::Tenant => true,
             _ => false,
