@@ -4,6 +4,8 @@ mod check;
 mod plan;
 pub(crate) mod transaction;
 
+use std::collections::BTreeMap;
+
 use bson::{Bson, Document, doc};
 use crm_core::catalog::EntityDef;
 use crm_core::store::{ChangeSet, CommitError, Guard, StoreError, Write};
@@ -155,6 +157,9 @@ async fn explain(
                 code: "mismatch".to_owned(),
             })),
         },
+        Failure::Commit(refusal @ CommitError::Dangling { .. }) => {
+            Err(Failure::Commit(dangling(inner, change, refusal).await?))
+        }
         other => Err(other),
     }
 }
@@ -212,11 +217,33 @@ async fn stale(
     def: &'static EntityDef,
     ids: &[Uuid],
 ) -> Result<CommitError, Failure> {
-    let conflict = |id: Uuid| CommitError::Conflict { entity: def.name, id };
     let first = ids.first().copied().unwrap_or_default();
-    if ids.len() < 2 {
-        return Ok(conflict(first));
+    let id = if ids.len() < 2 { None } else { differing(inner, change, def, ids).await? };
+    Ok(CommitError::Conflict { entity: def.name, id: id.unwrap_or(first) })
+}
+
+/// What is said of a link to nothing: that the decision was on records that have changed since, if it was.
+async fn dangling(inner: &Inner, change: &ChangeSet, refusal: CommitError) -> Result<CommitError, Failure> {
+    let mut changed: BTreeMap<&'static str, (&'static EntityDef, Vec<Uuid>)> = BTreeMap::new();
+    for write in change.writes.iter().filter(|write| write.expected_version().is_some()) {
+        let ids = &mut changed.entry(write.def().name).or_insert_with(|| (write.def(), Vec::new())).1;
+        ids.push(write.record().id());
     }
+    for (entity, (def, ids)) in changed {
+        if let Some(id) = differing(inner, change, def, &ids).await? {
+            return Ok(CommitError::Conflict { entity, id });
+        }
+    }
+    Ok(refusal)
+}
+
+/// The first of the records that is not as the change set says.
+async fn differing(
+    inner: &Inner,
+    change: &ChangeSet,
+    def: &'static EntityDef,
+    ids: &[Uuid],
+) -> Result<Option<Uuid>, Failure> {
     inner.count();
     let read = async {
         use futures_util::TryStreamExt;
@@ -244,5 +271,5 @@ async fn stale(
                 Guard::Live { .. } => live,
             })
     };
-    Ok(conflict(ids.iter().copied().find(|id| !as_said(*id)).unwrap_or(first)))
+    Ok(ids.iter().copied().find(|id| !as_said(*id)))
 }

@@ -233,8 +233,13 @@ pub async fn xt_01_every_link_leads_to_a_record_of_the_same_tenant(harness: &dyn
             let before = bench.get(ACME, def, id(number)).await.unwrap();
             let mut after = before.clone();
             after.set(field.name, Value::Id(Uuid::max()));
-            let set = bench.set(ACME, |c| drop(c.update_record(&before, after).unwrap()));
+            let set = bench.set(ACME, |c| drop(c.update_record(&before, after.clone()).unwrap()));
             assert_eq!(bench.commit(&set).await, dangling, "{}.{} changed", def.name, field.name);
+            // Whoever decided on what has changed since is told that before anything else that is wrong.
+            bench.delete(ACME, def, number).await;
+            let set = bench.set(ACME, |c| drop(c.update_record(&before, after).unwrap()));
+            let conflict = Err(CommitError::Conflict { entity: def.name, id: id(number) });
+            assert_eq!(bench.commit(&set).await, conflict, "{}.{} too late", def.name, field.name);
         }
     }
 }
