@@ -66,7 +66,8 @@ impl StoreError {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CommitError {
-    /// A record is not as a write or guard says: changed, deleted or missing. Reload and decide again.
+    /// A record is not as a write or guard says: changed, deleted or missing. Reload and decide again. An update that
+    /// comes too late and is alone in its change set is told this and nothing else that is wrong with it.
     #[error("{entity} {id} has changed since it was read")]
     Conflict {
         /// The entity.
